@@ -1,0 +1,253 @@
+"""The argument groups: every flag with its default, help, unit and range, told once.
+
+A group is plain data. It loads nothing and does not know which commands use it; rules across groups are in
+``rules.py``, defaults that depend on other flags (None here) in ``derive.py``. Names are the newest vocabulary of
+SWIFT, defaults those of SWIFT 2.6 (``docs/defaults.md`` lists the exceptions).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from swift.llm.args.fields import Group, opt
+
+_INIT_WEIGHTS = re.compile(r'true|false|gaussian|pissa|pissa_niter_[1-9]\d*|olora')
+
+
+@dataclass(frozen=True)
+class ModelArgs(Group):
+    """Which model, and how it is loaded."""
+
+    model: str | None = opt(None, 'A hub id (Qwen/Qwen2-0.5B-Instruct), a local folder, or a registered name.')
+    model_type: str | None = opt(
+        None, 'A registered name. Alone it is enough when it names one checkpoint; beside --model it says which family '
+        'the model belongs to.')
+    model_revision: str | None = opt(None, 'Branch, tag or commit on the hub; default: the main branch.')
+    torch_dtype: Literal['auto', 'bfloat16', 'float16', 'float32'] = opt(
+        'auto', 'Type of the weights. auto: what the device and the checkpoint support best (float32 on a CPU).')
+    attn_impl: Literal['auto', 'sdpa', 'eager', 'flash_attention_2', 'flash_attention_3'] = opt(
+        'auto', 'Attention implementation. auto: the fastest one that the device has.')
+    device_map: str | None = opt(
+        None, 'Where layers go: auto, cpu, cuda:0, a JSON map, or the path of a JSON file. Default: one device a '
+        'process; several visible GPUs in one process share the layers.')
+    max_memory: list[str] = opt([], 'At most this much memory a device, for --device_map auto: 20GiB 20GiB, or one '
+                                    'JSON map.')
+    rope_scaling: Literal['linear', 'dynamic'] | None = opt(
+        None, 'Stretch rotary positions so that --max_length fits.')
+    trust_remote_code: bool = opt(False, 'Run Python code that comes with the checkpoint. Only for sources you trust.')
+    use_hf: bool | None = opt(None, 'Download from Hugging Face instead of ModelScope; default: USE_HF.')
+    hub_token: str | None = opt(None, 'Access token of the hub; default: MODELSCOPE_API_TOKEN or HF_TOKEN.')
+    offline: bool = opt(False, 'Never open a network connection; models and data must be local or already cached.')
+
+
+@dataclass(frozen=True)
+class TemplateArgs(Group):
+    """How a conversation becomes tokens and which tokens are trained."""
+
+    template: str = opt('auto', 'Name of a chat template. auto: the one that belongs to the model, else the '
+                                "checkpoint's own.")
+    system: str | None = opt(None, "System prompt for rows without one; '' removes the template's default.")
+    max_length: int = opt(2048, 'Longest row; -1 is no limit.', unit='tokens', at_least=-1)
+    truncation_strategy: Literal['delete', 'left', 'right'] = opt(
+        'delete', 'Rows over --max_length: delete them (counted in rejected.jsonl), or cut them at the left or right.')
+    loss_scale: Literal['default', 'last_round', 'all'] = opt(
+        'default', 'What is trained: every assistant turn (default), the last one (last_round), or all tokens (all).')
+    allow_template_drift: bool = opt(
+        False, "Go on when an automatically chosen template renders other text than the checkpoint's own.")
+    padding_free: bool | None = opt(
+        None, 'Put the rows of a step end to end instead of padding them; same gradients, less work. Default: where '
+        'the device supports it.')
+
+    def further_problems(self) -> list[str]:
+        return ['--max_length must be -1 (no limit) or at least 1, got 0.'] if self.max_length == 0 else []
+
+
+@dataclass(frozen=True)
+class DataArgs(Group):
+    """Which rows, and how they are read, split and mixed."""
+
+    dataset: list[str] = opt([], 'Training data: registered names, hub ids (HF::id, MS::id, id:subset), files or '
+                                 'folders; PATH#500 takes 500 rows.')
+    val_dataset: list[str] = opt([], 'Validation data, written like --dataset. When given, nothing is split off '
+                                     '--dataset.')
+    split_dataset_ratio: float = opt(0.01, 'Fraction of each data set held out for validation.', at_least=0, below=1)
+    data_seed: int | None = opt(None, 'Seed of sampling, splitting and shuffling; default: --seed.', at_least=0)
+    dataset_num_proc: int = opt(1, 'Processes that prepare data.', unit='processes', at_least=1)
+    streaming: bool = opt(False, 'Read rows as they are needed instead of preparing all; needs --max_steps.')
+    streaming_val_size: int = opt(0, 'Rows from the head of a stream kept for validation.', unit='rows', at_least=0)
+    shuffle_buffer_size: int = opt(16384, 'Rows in the shuffle buffer of a stream.', unit='rows', at_least=1)
+    interleave_prob: list[float] = opt([], 'Draw rows from the data sets with these probabilities instead of putting '
+                                           'them one after another.', at_least=0, at_most=1)
+    stopping_strategy: Literal['first_exhausted', 'all_exhausted'] = opt(
+        'first_exhausted', 'When interleaving ends: with the first or with the last data set that runs out.')
+    columns: str | None = opt(None, 'JSON map of column names: {"question": "query", "answer": "response"}.')
+    max_rejected_ratio: float = opt(0.05, 'Stop when more than this fraction of rows can not be used.',
+                                    at_least=0, at_most=1)
+    model_name: list[str] = opt([], "The model's name in Chinese and in English, for the data set self-cognition.")
+    model_author: list[str] = opt([], "The author's name in Chinese and in English, for the data set self-cognition.")
+    custom_dataset_info: str | None = opt(None, 'More data sets: the path of a JSON file, or JSON text.')
+    external_plugins: list[str] = opt([], 'Python files of yours that register models, templates or data sets. They '
+                                          'are run.')
+    lazy_tokenize: bool | None = opt(None, 'Tokenise a row when it is used instead of all rows first. Default: no '
+                                           '(pt: yes).')
+
+    def further_problems(self) -> list[str]:
+        problems = [f'--{name} takes one name, or two: Chinese and English. Got {len(value)}: {" | ".join(value)}. '
+                    'Quote a name that has spaces.'
+                    for name, value in (('model_name', self.model_name), ('model_author', self.model_author))
+                    if len(value) > 2]
+        if self.interleave_prob and abs(sum(self.interleave_prob) - 1) > 1e-3:
+            problems.append(f'--interleave_prob must sum to 1, got {sum(self.interleave_prob):g}.')
+        return problems
+
+
+@dataclass(frozen=True)
+class TunerArgs(Group):
+    """Which weights are trained."""
+
+    tuner_type: Literal['lora', 'full'] = opt('lora', 'lora trains a small adapter, full trains the weights '
+                                                      'themselves.')
+    target_modules: list[str] = opt(
+        ['DEFAULT'], 'Modules that get an adapter: DEFAULT (those of the family), ALL (every linear layer but the '
+        'head; all-linear is the same), EMBEDDING, or names.')
+    target_regex: str | None = opt(None, 'Regular expression over module names; replaces --target_modules.')
+    modules_to_save: list[str] = opt([], 'More modules trained and saved whole beside the adapter; EMBEDDING and LN '
+                                         'are short for embeddings and norms.')
+    lora_rank: int = opt(8, 'Rank of the adapter matrices.', at_least=1)
+    lora_alpha: int = opt(32, 'The adapter is scaled by alpha / rank.', at_least=1)
+    lora_dropout: float = opt(0.05, "Dropout before the adapter.", at_least=0, below=1)
+    lora_bias: Literal['none', 'all'] = opt('none', 'Which biases are trained too.')
+    lora_dtype: Literal['auto', 'bfloat16', 'float16', 'float32'] = opt(
+        'auto', 'Type of the adapter weights. auto: float32 under a half-precision model.')
+    lorap_lr_ratio: float | None = opt(None, 'LoRA+: learning rate of the B matrices over that of A; 10 to 16 is '
+                                             'usual.', above=0)
+    use_rslora: bool = opt(False, 'Scale by alpha / sqrt(rank) (rsLoRA).')
+    use_dora: bool = opt(False, 'Train magnitude and direction apart (DoRA).')
+    init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, pissa, pissa_niter_N or olora.')
+    freeze_parameters: list[str] = opt([], 'Full training: parameters whose names start so stay fixed.')
+    freeze_parameters_ratio: float = opt(0.0, 'Full training: fraction of the parameters fixed, from the input up.',
+                                         at_least=0, at_most=1)
+    trainable_parameters: list[str] = opt([], 'Full training: parameters whose names start so are trained though '
+                                              'frozen above.')
+    tuner_backend: Literal['peft'] = opt('peft', 'Who implements the adapter.')
+
+    def further_problems(self) -> list[str]:
+        if _INIT_WEIGHTS.fullmatch(self.init_weights):
+            return []
+        return ['--init_weights takes true, false, gaussian, pissa, pissa_niter_N or olora; '
+                f'got {self.init_weights!r}.']
+
+
+@dataclass(frozen=True)
+class TrainArgs(Group):
+    """The training loop: batch, optimizer, schedule, evaluation, saving, processes, reports."""
+
+    output_dir: str = opt('output', 'Root of run folders.')
+    add_version: bool | None = opt(None, 'Write to OUTPUT_DIR/<model>/vN-<time> (default) instead of OUTPUT_DIR.')
+    per_device_train_batch_size: int = opt(1, 'Rows a micro-batch on each process.', unit='rows', at_least=1)
+    per_device_eval_batch_size: int | None = opt(
+        None, 'Rows a batch in evaluation; default: as in training.', unit='rows', at_least=1)
+    gradient_accumulation_steps: int | None = opt(
+        None, 'Micro-batches a step; default: so many that a step has about 16 rows.', unit='batches', at_least=1)
+    num_train_epochs: float = opt(1.0, 'Times the training data is seen.', unit='epochs', above=0)
+    max_steps: int = opt(-1, 'End after so many steps, whatever the epochs; -1 is off.', unit='steps', at_least=-1)
+    learning_rate: float | None = opt(None, 'Peak learning rate; default: 1e-4 for adapters, 1e-5 for full training.',
+                                      at_least=0)
+    weight_decay: float = opt(0.1, 'Weight decay.', at_least=0)
+    adam_beta1: float = opt(0.9, 'Adam: decay of the first moment.', at_least=0, below=1)
+    adam_beta2: float = opt(0.95, 'Adam: decay of the second moment.', at_least=0, below=1)
+    adam_epsilon: float = opt(1e-8, 'Adam: added to the denominator.', above=0)
+    max_grad_norm: float = opt(1.0, 'Clip the gradient to this norm; 0 is off.', at_least=0)
+    lr_scheduler_type: str = opt('cosine', 'Schedule of the learning rate, by its name in transformers.')
+    lr_scheduler_kwargs: str | None = opt(None, 'JSON map of more settings of the schedule.')
+    warmup_ratio: float = opt(0.05, 'Fraction of the steps in which the learning rate rises.', at_least=0, at_most=1)
+    warmup_steps: int = opt(0, 'Steps in which it rises; above 0 it replaces --warmup_ratio.', unit='steps',
+                            at_least=0)
+    optim: str = opt('adamw_torch', 'Optimizer, by its name in transformers.')
+    eval_strategy: Literal['steps', 'epoch', 'no'] = opt('steps', 'When to evaluate.')
+    eval_steps: int | None = opt(None, 'Steps between evaluations; default: 50 for adapters, 200 for full training '
+                                       '(pt: 500).', unit='steps', at_least=1)
+    save_strategy: Literal['steps', 'epoch', 'no'] = opt('steps', 'When to save a checkpoint.')
+    save_steps: int | None = opt(None, 'Steps between checkpoints; default: --eval_steps.', unit='steps', at_least=1)
+    save_total_limit: int = opt(2, 'Checkpoints kept: with 2 the best and the last; -1 keeps all.', unit='checkpoints',
+                                at_least=-1)
+    save_only_model: bool = opt(False, 'Leave optimizer and random state out of checkpoints; they can not be resumed '
+                                       'exactly.')
+    logging_steps: int = opt(5, 'Steps between log lines.', unit='steps', at_least=1)
+    acc_steps: int = opt(1, 'Steps between measurements of training accuracy.', unit='steps', at_least=1)
+    acc_strategy: Literal['token', 'sentence'] = opt('token', 'Accuracy of tokens, or of whole answers.')
+    full_determinism: bool = opt(False, 'The same numbers to the last bit each time, at some speed.')
+    resume_from_checkpoint: str | None = opt(None, 'Go on from this checkpoint folder; latest finds the newest under '
+                                                   '--output_dir.')
+    resume_only_model: bool = opt(False, 'Take only the weights from that checkpoint, and start the schedule anew.')
+    ignore_data_skip: bool = opt(False, 'Do not skip the rows that were already seen when resuming.')
+    gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: on a GPU.')
+    deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
+    fsdp: str = opt('', 'FSDP options of transformers ("full_shard auto_wrap").')
+    fsdp_config: str | None = opt(None, 'FSDP configuration: a JSON file, or JSON text.')
+    ddp_backend: Literal['nccl', 'gloo', 'mpi', 'ccl', 'hccl'] | None = opt(
+        None, 'How processes talk; default: nccl on GPUs, gloo on CPUs.')
+    ddp_timeout: int = opt(1800, 'Longest wait of one process for the others.', unit='seconds', at_least=1)
+    ddp_find_unused_parameters: bool | None = opt(None, 'DDP: look for parameters without gradient in each step.')
+    ddp_broadcast_buffers: bool | None = opt(None, 'DDP: send buffers from the first process in each step.')
+    dataloader_num_workers: int | None = opt(None, 'Processes that load rows; default: 0, rows are read from a memory '
+                                                   'map.', unit='processes', at_least=0)
+    dataloader_pin_memory: bool = opt(True, 'Copy batches through pinned memory.')
+    dataloader_drop_last: bool = opt(False, 'Drop the last, smaller batch.')
+    report_to: list[str] = opt(['tensorboard'], 'Where metrics go beside logging.jsonl; none for nowhere.')
+    logging_dir: str | None = opt(None, 'TensorBoard folder; default: runs/ in the run folder.')
+    disable_tqdm: bool = opt(False, 'No progress bar.')
+    neftune_noise_alpha: float | None = opt(None, 'NEFTune: magnitude of the noise on embeddings.', at_least=0)
+    save_on_each_node: bool = opt(False, 'Save on every node instead of only the first.')
+    include_num_input_tokens_seen: bool = opt(False, 'Log how many tokens were seen.')
+    hf_options: dict[str, Any] = opt({}, 'Names of transformers.TrainingArguments that are passed through as typed.')
+
+    def further_problems(self) -> list[str]:
+        if self.save_total_limit == 0:
+            return ['--save_total_limit 0 would keep nothing; give 1 or more, -1 to keep all, or --save_strategy no.']
+        return ['--max_steps must be -1 (off) or at least 1, got 0.'] if self.max_steps == 0 else []
+
+
+@dataclass(frozen=True)
+class RunArgs(Group):
+    """What every command has."""
+
+    seed: int = opt(42, 'Seed of everything random.', at_least=0)
+
+
+@dataclass(frozen=True)
+class GenerationArgs(Group):
+    """How answers are generated. None leaves a value to the model's own generation config."""
+
+    max_new_tokens: int = opt(2048, 'Longest answer.', unit='tokens', at_least=1)
+    temperature: float | None = opt(None, 'Randomness; 0 takes the likeliest token each time.', at_least=0)
+    top_k: int | None = opt(None, 'Sample among the k likeliest tokens; 0 is all.', unit='tokens', at_least=0)
+    top_p: float | None = opt(None, 'Sample among the smallest set of tokens with this probability.', above=0,
+                              at_most=1)
+    repetition_penalty: float | None = opt(None, 'Above 1 makes tokens already seen less likely.', above=0)
+    num_beams: int = opt(1, 'Width of beam search; 1 is none.', at_least=1)
+    do_sample: bool | None = opt(None, 'false always takes the likeliest token.')
+    stop_words: list[str] = opt([], 'More strings at which an answer ends.')
+    stream: bool = opt(True, 'Show an answer while it is written.')
+
+
+@dataclass(frozen=True)
+class InferArgs(Group):
+    """Chat or batch inference: what is loaded and where answers go."""
+
+    adapters: list[str] = opt([], 'Folders of trained adapters.')
+    load_args: bool = opt(True, "Take model, template, system and generation settings from the checkpoint's args.json; "
+                                'what is typed wins.')
+    load_data_args: bool = opt(False, 'Take the data settings from it too, and answer its validation rows.')
+    result_path: str | None = opt(None, 'A .jsonl file for the answers, or a folder that gets <time>.jsonl; default: '
+                                        'infer_result/ in the checkpoint.')
+    infer_backend: Literal['auto', 'transformers'] = opt('auto', 'What generates.')
+    merge_lora: bool = opt(False, 'Merge the adapter into the weights before answering.')
+    eval_human: bool | None = opt(None, 'Chat (true) or answer a data set (false); default: chat when there is no '
+                                        'data set.')
+    val_dataset_sample: int = opt(-1, 'Answer only so many rows; -1 is all.', unit='rows', at_least=-1)
+    verbose: bool | None = opt(None, 'Print each answer in batch mode; default: when there are few.')
+    max_batch_size: int = opt(1, 'Rows answered together.', unit='rows', at_least=1)
+    save_result: bool = opt(True, 'Write the answers to a file.')

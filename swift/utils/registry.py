@@ -1,0 +1,87 @@
+"""A typed registry of frozen entries: add, get, iterate, discover, suggest.
+
+It knows nothing about what the entries are. Modules of ``package`` are imported at the first look-up, so that
+adding one thing means adding one file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+from swift.utils.errors import UsageError
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar('T', bound=Named)
+
+
+def suggest(word: str, known: Iterable[str], limit: int = 3) -> str:
+    """``" Did you mean 'a' or 'b'?"`` for the nearest known words, or an empty string."""
+    by_key = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_key, n=limit, cutoff=0.6)
+    return f' Did you mean {" or ".join(repr(by_key[key]) for key in near)}?' if near else ''
+
+
+class Registry(Generic[T]):
+    """Entries by exact name.
+
+    Args:
+        kind: what an entry is, for messages ("template", "data set").
+        package: dotted name of a package whose modules register entries when imported, or None.
+    """
+
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        self.kind = kind
+        self._package = package
+        self._entries: dict[str, T] = {}
+        self._discovered = package is None
+
+    def add(self, entry: T) -> T:
+        """Register ``entry``.
+
+        Raises:
+            UsageError: another entry has this name.
+        """
+        if entry.name in self._entries:
+            raise UsageError(f'There is already a {self.kind} called {entry.name!r}; choose another name.')
+        self._entries[entry.name] = entry
+        return entry
+
+    def get(self, name: str) -> T:
+        """The entry called ``name``.
+
+        Raises:
+            UsageError: no such entry; the message suggests near names.
+        """
+        entries = self._all()
+        if name not in entries:
+            raise UsageError(f'Unknown {self.kind} {name!r}.{suggest(name, entries)}')
+        return entries[name]
+
+    def names(self) -> list[str]:
+        return list(self._all())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._all().values()))
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, T]:
+        if not self._discovered:
+            self._discovered = True  # set first: a module being imported may itself look something up
+            package = importlib.import_module(self._package)
+            for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
+                importlib.import_module(f'{self._package}.{module}')
+        return self._entries

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from swift.llm.args import rules
+from swift.llm.args.commands import InferArguments, PtArguments, SftArguments
+from swift.llm.args.fields import ArgumentsError
+from swift.utils import extras
+
+GOOD = {'model': 'owner/model', 'dataset': ['name']}
+
+
+def _problems(cls=SftArguments, **changes):
+    return rules.check(cls.of(**(GOOD | changes)))
+
+
+@pytest.mark.parametrize('cls', [SftArguments, PtArguments])
+def test_a_plain_command_breaks_no_rule(cls):
+    assert _problems(cls) == []
+
+
+def test_infer_needs_no_data():
+    assert rules.check(InferArguments.of(model='owner/model')) == []
+
+
+@pytest.mark.parametrize('changes, text', [
+    ({'model': None}, 'No model: give --model'),
+    ({'dataset': []}, 'No training data: give --dataset'),
+    ({'model': 'output/m/v0-1/checkpoint-5'}, '--model output/m/v0-1/checkpoint-5: no such folder'),
+    ({'model': './nowhere'}, '--model ./nowhere: no such folder'),
+    ({'dataset': ['a.jsonl#500']}, '--dataset a.jsonl#500: no such file'),
+    ({'val_dataset': ['/no/such/folder']}, '--val_dataset /no/such/folder: no such file'),
+    ({'external_plugins': ['x.py']}, '--external_plugins x.py: no such file'),
+    ({'columns': '{"a": 1}'}, "--columns maps names to names; the value of 'a'"),
+    ({'columns': 'a'}, '--columns is not JSON'),
+    ({'device_map': 'gpu'}, '--device_map gpu: no such file'),
+    ({'max_memory': ['1GB'], 'device_map': 'cpu'}, '--max_memory is for --device_map auto'),
+    ({'rope_scaling': 'linear', 'max_length': -1}, '--rope_scaling linear needs --max_length'),
+    ({'interleave_prob': [0.5, 0.5]}, 'got 2 for 1'),
+    ({'dataset': ['self-cognition#9']}, 'needs --model_name and --model_author'),
+    ({'dataset': ['swift/self-cognition:zh'], 'model_name': ['x']}, 'needs --model_author'),
+    ({'streaming': True}, '--streaming true needs --max_steps'),
+    ({'streaming_val_size': 5}, '--streaming_val_size is for --streaming'),
+    ({'freeze_parameters_ratio': 0.5}, '--freeze_parameters_ratio is for --tuner_type full'),
+    ({'target_modules': []}, '--target_modules is empty'),
+    ({'target_regex': '('}, 'is no regular expression'),
+    ({'resume_from_checkpoint': 'nowhere'}, '--resume_from_checkpoint nowhere: no such folder'),
+    ({'resume_only_model': True}, '--resume_only_model needs --resume_from_checkpoint'),
+    ({'deepspeed': 'zero4'}, "got 'zero4'. Did you mean 'zero"),
+    ({'deepspeed': '{'}, '--deepspeed is not JSON'),
+    ({'fsdp_config': '{}'}, '--fsdp_config needs --fsdp'),
+    ({'fsdp': 'full_shard', 'device_map': 'auto'}, '--fsdp and --device_map exclude each other'),
+    ({'lr_scheduler_kwargs': '[]'}, '--lr_scheduler_kwargs takes a JSON map')])
+def test_broken_rules_of_training_name_the_flag(changes, text):
+    (problem,) = _problems(**changes)
+    assert text in problem
+
+
+@pytest.mark.parametrize('changes, text', [
+    ({}, 'or --ckpt_dir CHECKPOINT'),
+    ({'ckpt_dir': 'xxx/checkpoint-xxx'}, '--adapters (--ckpt_dir) xxx/checkpoint-xxx: no such folder'),
+    ({'adapters': ['./nowhere']}, './nowhere: no such folder'),
+    ({'model': 'm', 'merge_lora': True}, '--merge_lora true needs an adapter'),
+    ({'model': 'm', 'load_data_args': True, 'load_args': False}, 'needs --load_args true'),
+    ({'model': 'm', 'eval_human': False}, '--eval_human false answers a data set'),
+    ({'model': 'm', 'num_beams': 2, 'stream': True}, 'exclude each other'),
+    ({'model': 'm', 'do_sample': True, 'temperature': 0}, 'exclude each other')])
+def test_broken_rules_of_inference_name_the_flag(changes, text):
+    (problem,) = rules.check(InferArguments.of(**changes))
+    assert text in problem
+
+
+def test_a_folder_without_adapter_or_model_says_what_it_looked_for(tmp_path):
+    (problem,) = rules.check(InferArguments.of(ckpt_dir=str(tmp_path)))
+    assert 'adapter_config.json' in problem and 'checkpoint-N' in problem
+
+
+def test_files_that_are_there_pass(tmp_path):
+    data, table, module = tmp_path / 'a#b.jsonl', tmp_path / 'ds.json', tmp_path / 'p.py'
+    for path in (data, module):
+        path.write_text('')
+    table.write_text('{"zero_optimization": {"stage": 2}}')
+    assert _problems(dataset=[str(data), f'{data}#5'], external_plugins=[module], custom_dataset_info=table,
+                     model=str(tmp_path), resume_from_checkpoint=str(tmp_path)) == []
+
+
+def test_hub_ids_that_look_like_nothing_local_pass():
+    assert _problems(dataset=['AI-ModelScope/alpaca-gpt4-data-zh#500', 'HF::owner/x.json', 'id:subset/other#5']) == []
+
+
+def test_a_broken_json_file_is_told(tmp_path):
+    path = tmp_path / 'ds.json'
+    path.write_text('{"a": ')
+    (problem,) = _problems(custom_dataset_info=str(path))
+    assert '--custom_dataset_info is not JSON' in problem
+
+
+def test_a_missing_package_is_told_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setattr(extras, 'installed_version', lambda package: None)
+    (problem,) = _problems(deepspeed='zero2')
+    assert problem == ("--deepspeed needs the package 'deepspeed', which is not installed. "
+                       "Install it with: pip install 'ms-swift[deepspeed]'")
+
+
+def test_resuming_needs_neither_model_nor_data(tmp_path):
+    assert rules.check(SftArguments.of(resume_from_checkpoint=str(tmp_path))) == []
+    assert rules.check(SftArguments.of(resume_from_checkpoint='latest')) == []
+
+
+def test_all_broken_rules_are_told_together():
+    with pytest.raises(ArgumentsError) as caught:
+        rules.enforce(SftArguments.of(streaming=True))
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize('changes, text', [
+    ({'tuner_type': 'full', 'lora_rank': 4, 'use_dora': True}, '--lora_rank, --use_dora has no effect'),
+    ({'val_dataset': ['v'], 'split_dataset_ratio': 0.1}, '--split_dataset_ratio has no effect'),
+    ({'eval_steps': 5, 'split_dataset_ratio': 0}, '--eval_steps has nothing to evaluate on'),
+    ({'max_steps': 5, 'num_train_epochs': 3}, '--num_train_epochs has no effect'),
+    ({'warmup_steps': 5, 'warmup_ratio': 0.1}, '--warmup_ratio has no effect')])
+def test_what_has_no_effect_is_noted(changes, text):
+    args = SftArguments.of(**(GOOD | changes))
+    assert rules.check(args) == []
+    (note,) = rules.notes(args)
+    assert text in note
+
+
+def test_defaults_are_not_noted():
+    assert rules.notes(PtArguments.of(**GOOD)) == [] == rules.notes(InferArguments.of(model='m'))
+
+
+@pytest.mark.skipif(not extras.available('deepspeed'), reason='needs the extra deepspeed')
+def test_deepspeed_as_json_text():
+    assert _problems(deepspeed=json.dumps({'zero_optimization': {'stage': 3}})) == []
