@@ -1,0 +1,287 @@
+"""From the arguments to a model and a tokenizer in memory. It renders no text and adapts no weights.
+
+Order: which files (registry, hub), may they be read (checks), then transformers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from swift.llm.args.groups import ModelArgs
+from swift.llm.model import checks, hub
+from swift.llm.model.device import choose_attention, choose_device_map, choose_dtype
+from swift.llm.model.registry import (
+    MODELS,
+    Match,
+    ModelFamily,
+    choose,
+    describe,
+    match_config,
+    match_hub_id,
+    unknown_model,
+)
+from swift.utils import env
+from swift.utils.errors import MissingExtraError, SwiftError, UsageError
+from swift.utils.logging import get_logger
+
+logger = get_logger()
+
+# tokens that models keep for padding and train on nothing else, best first
+_PAD_TOKENS = ('<|finetune_right_pad_id|>', '<|pad|>', '<pad>', '[PAD]', '<|endoftext|>')
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """Where a model's files are, and what is known about it (None: nothing, its own chat template is used)."""
+
+    path: Path
+    family: ModelFamily | None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be adapted or to generate.
+
+    Attributes:
+        model: in eval mode; on its device unless DeepSpeed or FSDP places it.
+        tokenizer: with a padding token.
+        family: the registry's entry, or None.
+        path: the local folder that was loaded.
+        dtype: what to compute in. The weights have it too, except that full training in fp16 keeps fp32 weights.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    family: ModelFamily | None
+    path: Path
+    dtype: torch.dtype
+
+
+def resolve_model(args: ModelArgs) -> ResolvedModel:
+    """Find the folder of ``--model`` / ``--model_type``, fetching it from a hub when it is not local.
+
+    Raises:
+        UsageError: the name is unknown, or names several checkpoints.
+        SwiftError: it could not be fetched.
+    """
+    typed = MODELS.get(args.model_type) if args.model_type else None
+    if args.model is None:
+        if typed is None:
+            raise UsageError('No model was named. Add --model (a hub id or a folder) or --model_type.')
+        return _resolve_family(typed, args)
+    folder = Path(args.model).expanduser()
+    if folder.is_dir() and (args.model not in MODELS or (folder / 'config.json').is_file()):
+        return ResolvedModel(folder.resolve(), _settled(typed) if typed else _family_of_folder(folder))
+    if folder.is_file():
+        raise UsageError(f'--model {args.model} is a file; pass the folder that holds config.json.')
+    if args.model in MODELS:
+        return _resolve_family(typed or MODELS.get(args.model), args)
+    if args.model.startswith(('.', '/', '~')) or args.model.count('/') > 1 or '\\' in args.model:
+        raise UsageError(f'--model {args.model}: no such folder.')
+    if args.model.count('/') != 1:
+        raise unknown_model(args.model)
+    return _resolve_hub_id(args, typed)
+
+
+def load_tokenizer(resolved: ResolvedModel, args: ModelArgs) -> PreTrainedTokenizerBase:
+    """The tokenizer of a resolved model, with a padding token that it already has (nothing is resized).
+
+    Raises:
+        UsageError: the folder has no tokenizer, or one that needs Python code of the folder.
+        SwiftError: its files are unreadable.
+    """
+    folder = resolved.path
+    checks.check_tokenizer(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=args.trust_remote_code,
+                                                  local_files_only=True)
+    except Exception as e:  # the reasons are many: JSON, sentencepiece, Rust; the cause stays attached
+        code = checks.tokenizer_code(folder)
+        if code and not args.trust_remote_code:
+            raise UsageError(f'The tokenizer of {folder} would run {code}. Nothing was run. Read that file, and pass '
+                             '--trust_remote_code true if you trust it.') from e
+        raise SwiftError(f'The tokenizer of {folder} is unreadable: {_first_line(e)}') from e
+    if tokenizer.pad_token_id is None:
+        vocabulary = tokenizer.get_vocab()
+        tokenizer.pad_token = next((token for token in _PAD_TOKENS if token in vocabulary), tokenizer.eos_token)
+    return tokenizer
+
+
+def load_model(args: ModelArgs, *, training: bool, full: bool = False, sharded: bool = False,
+               max_length: int | None = None) -> LoadedModel:
+    """Load model and tokenizer.
+
+    Args:
+        args: which model and how.
+        training: the weights will be trained or adapted.
+        full: all weights are trained, so fp16 keeps them in fp32.
+        sharded: DeepSpeed ZeRO-3 or FSDP places the weights.
+        max_length: longest row in tokens, which ``--rope_scaling`` stretches positions to.
+
+    Raises:
+        UsageError: a wrong name, a folder that can't be loaded as asked, a missing package.
+        SwiftError: the checkpoint is damaged or incomplete.
+    """
+    resolved = resolve_model(args)
+    family, folder = resolved.family, resolved.path
+    raw = checks.read_config(folder)
+    checks.check_config(folder, raw, trust_remote_code=args.trust_remote_code)
+    size = checks.check_weights(folder)
+    check_requires(family)
+    tokenizer = load_tokenizer(resolved, args)
+    dtype = choose_dtype(args.torch_dtype)
+    weights_dtype = torch.float32 if training and full and dtype == torch.float16 else dtype
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=args.trust_remote_code, local_files_only=True)
+    if args.rope_scaling:
+        stretch_positions(config, args.rope_scaling, max_length)
+    placement = choose_device_map(args.device_map, args.max_memory, sharded=sharded)
+    logger.info('Loading %s (%.2f GB on disk) as %s', folder, size / 1e9, str(weights_dtype).removeprefix('torch.'))
+    model = _from_pretrained(folder, config=config, dtype=weights_dtype, attn=choose_attention(args.attn_impl),
+                             trust=args.trust_remote_code, placement=placement)
+    if family and family.note:
+        logger.info('%s: %s', family.name, family.note)
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        logger.warning('The tokenizer has %d tokens but the model only %d: text with the last ones would fail. '
+                       'Is this the tokenizer of this model?', len(tokenizer), rows)
+    return LoadedModel(model.eval(), tokenizer, family, folder, dtype)
+
+
+def stretch_positions(config: Any, kind: str, max_length: int | None) -> None:
+    """Set RoPE scaling of ``kind`` in a transformers config so that ``max_length`` tokens fit.
+
+    Raises:
+        UsageError: there is no limit to stretch to, or the model's positions can't be stretched this way.
+    """
+    if not max_length or max_length < 1:
+        raise UsageError(f'--rope_scaling {kind} needs --max_length, the length to stretch positions to.')
+    text = config.get_text_config()
+    parameters = text.to_dict().get('rope_parameters') or {}
+    if 'rope_theta' not in parameters:
+        raise UsageError(f'--rope_scaling {kind}: a {config.model_type} model has no single set of rotary positions.')
+    if parameters.get('rope_type', 'default') != 'default':
+        raise UsageError(f'--rope_scaling {kind}: this model already stretches its positions '
+                         f'({parameters["rope_type"]}); leave the flag out.')
+    factor = float(max(math.ceil(max_length / text.max_position_embeddings), 1))
+    text.rope_parameters = {**parameters, 'rope_type': kind, 'factor': factor}
+    logger.info('RoPE positions stretched %gx (%s): %d -> %d tokens', factor, kind, text.max_position_embeddings,
+                max_length)
+
+
+def check_requires(family: ModelFamily | None) -> None:
+    """Refuse a family whose packages are missing or have another version.
+
+    Raises:
+        MissingExtraError: names the package and how to install it.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import Requirement
+    for text in family.requires if family else ():
+        requirement = Requirement(text)
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            found = None
+        if found is None or not requirement.specifier.contains(found, prereleases=True):
+            raise MissingExtraError(f'The model {family.name} needs {text!r}; installed: {found or "nothing"}. '
+                                    f'Install it with: pip install "{text}"')
+
+
+@contextmanager
+def quiet_progress() -> Iterator[None]:
+    """No progress bars of transformers inside the block."""
+    bars = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+def _from_pretrained(folder: Path, *, config: Any, dtype: torch.dtype, attn: str | None, trust: bool,
+                     placement: dict[str, Any]) -> PreTrainedModel:
+    options = {'attn_implementation': attn} if attn else {}
+    try:
+        with quiet_progress():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder, config=config, dtype=dtype, trust_remote_code=trust, local_files_only=True,
+                use_safetensors=True, output_loading_info=True, **placement, **options)
+    except torch.OutOfMemoryError as e:
+        raise SwiftError(f'{folder} does not fit in the memory of the device: {_first_line(e)}. Try --torch_dtype '
+                         'bfloat16, more devices, or a smaller model.') from e
+    except (OSError, ValueError, RuntimeError, ImportError) as e:
+        raise SwiftError(f'{folder} can not be loaded: {_first_line(e)}') from e
+    missing = sorted(report['missing_keys'])
+    if missing:
+        raise SwiftError(f'{folder} lacks {len(missing)} weights of a {config.model_type} model ({missing[0]} ...): '
+                         'they would be random numbers. Copy or download the checkpoint again.')
+    unexpected = sorted(report['unexpected_keys'])
+    if unexpected:
+        logger.warning('%d weights of %s are not part of a %s model and were left out (%s ...).', len(unexpected),
+                       folder, config.model_type, unexpected[0])
+    return model
+
+
+def _resolve_family(family: ModelFamily, args: ModelArgs) -> ResolvedModel:
+    """The one checkpoint that a registered name stands for."""
+    if family.source is not None:
+        return ResolvedModel(family.source(), family)
+    pairs = list(family.pairs())
+    if len(pairs) != 1:
+        shown = ', '.join(ms_id or hf_id or '' for ms_id, hf_id in pairs[:4])
+        raise UsageError(f'{family.name!r} is a family of {len(pairs)} checkpoints: {shown} ... '
+                         'Name one with --model (a hub id or a folder).')
+    return ResolvedModel(_fetch(args, Match(family, *pairs[0])), family)
+
+
+def _resolve_hub_id(args: ModelArgs, typed: ModelFamily | None) -> ResolvedModel:
+    matches = match_hub_id(args.model)
+    if typed is not None:
+        matches = [match for match in matches if match.family.name == typed.name]
+    match = choose(matches) if matches else None
+    if len(matches) > 1:
+        logger.info('%s fits several entries: %s. Using %s; --model_type names another.', args.model,
+                    describe(m.family for m in matches), match.family.name)
+    path = _fetch(args, match)
+    if match:
+        return ResolvedModel(path, match.family)
+    return ResolvedModel(path, _settled(typed) if typed else _family_of_folder(path))
+
+
+def _fetch(args: ModelArgs, match: Match | None) -> Path:
+    """The files of a registered checkpoint by its id on the hub in use, else of whatever id was typed."""
+    use_hf = env.use_hf() if args.use_hf is None else args.use_hf
+    known = args.model if match is None else match.hf_id if use_hf else match.ms_id
+    if known is None:
+        raise UsageError(f'{match.ms_id or match.hf_id} is only on {"ModelScope" if use_hf else "Hugging Face"}: add '
+                         f'--use_hf {"false" if use_hf else "true"}.')
+    return hub.download(known, revision=args.model_revision, use_hf=use_hf, token=args.hub_token,
+                        offline=args.offline, with_code=args.trust_remote_code)
+
+
+def _family_of_folder(folder: Path) -> ModelFamily | None:
+    """The entry that covers a folder's architecture, when the entries agree on its template."""
+    candidates = match_config(checks.read_config(folder))
+    return candidates[0] if len(set().union(*(family.templates() for family in candidates))) == 1 else None
+
+
+def _settled(family: ModelFamily) -> ModelFamily:
+    """A typed family for a folder: where its checkpoints differ in template, the folder's own decides."""
+    return family if len(family.templates()) == 1 else dataclasses.replace(family, template=None)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

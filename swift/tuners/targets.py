@@ -1,0 +1,124 @@
+"""Which modules of a model an adapter goes on. Looks at modules and their names, never at a model's family."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from torch import nn
+
+from swift.utils.errors import UsageError
+from swift.utils.registry import suggest
+
+_DEFAULT = ('DEFAULT', 'AUTO')
+_ALL = ('ALL', 'ALL-LINEAR', 'ALL_LINEAR')
+_EMBEDDING = 'EMBEDDING'
+_NORMS = 'LN'
+
+
+def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[str] = (), regex: str | None = None,
+                 exclude: Collection[nn.Module] = ()) -> list[str] | str:
+    """Target modules as peft takes them: names that a module's name ends with, or one regular expression.
+
+    Args:
+        model: where to look.
+        words: DEFAULT or AUTO (``defaults``, or ALL without any), ALL (every linear layer), EMBEDDING, or names.
+        defaults: what DEFAULT stands for.
+        regex: replaces ``words``; matched against whole module names.
+        exclude: modules that ALL leaves out: the output head.
+
+    Raises:
+        UsageError: a name or the expression matches nothing; the message lists the linear layers there are.
+    """
+    if regex is not None:
+        return _checked_regex(model, regex)
+    targets: list[str] = []
+    for word in words:
+        if word.upper() in _DEFAULT and defaults:
+            targets += _checked_names(model, defaults, '--target_modules')
+        elif word.upper() in (*_DEFAULT, *_ALL):
+            targets += _short_names(model, linear_names(model, exclude))
+        elif word.upper() == _EMBEDDING:
+            targets += _short_names(model, embedding_names(model))
+        else:
+            targets += _checked_names(model, [word], '--target_modules')
+    if not targets:
+        raise UsageError(f'--target_modules found nothing to adapt.{_available(model)}')
+    return list(dict.fromkeys(targets))
+
+
+def find_saved(model: nn.Module, words: Sequence[str]) -> list[str]:
+    """Names of modules to be trained whole: EMBEDDING, LN (every normalisation), or names.
+
+    Raises:
+        UsageError: a name matches nothing.
+    """
+    saved: list[str] = []
+    for word in words:
+        if word.upper() == _EMBEDDING:
+            saved += _short_names(model, embedding_names(model))
+        elif word.upper() == _NORMS:
+            saved += _short_names(model, norm_names(model))
+        else:
+            saved += _checked_names(model, [word], '--modules_to_save')
+    return list(dict.fromkeys(saved))
+
+
+def linear_names(model: nn.Module, exclude: Collection[nn.Module] = ()) -> list[str]:
+    """Full names of every linear layer.
+
+    GPT-2's ``Conv1D`` is a linear layer with its weight transposed. It is known by its class name, so that a model
+    that is not from transformers needs nothing of transformers.
+    """
+    left_out = {id(module) for module in exclude}
+    return [name for name, module in model.named_modules() if id(module) not in left_out
+            and (isinstance(module, nn.Linear) or type(module).__name__ == 'Conv1D')]
+
+
+def embedding_names(model: nn.Module) -> list[str]:
+    """Full names of every embedding table."""
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
+
+
+def norm_names(model: nn.Module) -> list[str]:
+    """Full names of every normalisation; models bring their own RMSNorm classes, all named so."""
+    return [name for name, module in model.named_modules()
+            if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) or type(module).__name__.endswith('Norm')]
+
+
+def _short_names(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """The last parts of ``names`` where they match just these modules, else the full names."""
+    wanted = set(names)
+    short = list(dict.fromkeys(name.rpartition('.')[2] for name in names))
+    matched = {name for name, _ in model.named_modules() if any(_matches(name, part) for part in short)}
+    return short if matched == wanted and not any(part.isdigit() for part in short) else list(names)
+
+
+def _matches(name: str, target: str) -> bool:
+    """peft's rule: the whole name, or its end after a dot."""
+    return name == target or name.endswith(f'.{target}')
+
+
+def _checked_names(model: nn.Module, targets: Sequence[str], flag: str) -> list[str]:
+    names = [name for name, _ in model.named_modules() if name]
+    for target in targets:
+        if not any(_matches(name, target) for name in names):
+            parts = {name.rpartition('.')[2] for name in names}
+            raise UsageError(f'{flag}: no module is called {target!r}.{suggest(target, parts)}{_available(model)}')
+    return list(targets)
+
+
+def _checked_regex(model: nn.Module, regex: str) -> str:
+    try:
+        pattern = re.compile(regex)
+    except re.error as e:
+        raise UsageError(f'--target_regex {regex!r} is not a regular expression: {e}') from e
+    if not any(pattern.fullmatch(name) for name, _ in model.named_modules()):
+        raise UsageError(f'--target_regex {regex!r} matches no whole module name.{_available(model)}')
+    return regex
+
+
+def _available(model: nn.Module) -> str:
+    names = linear_names(model)
+    short = sorted({name.rpartition('.')[2] for name in names})
+    return f' Linear layers here: {", ".join(short)} (for example {names[0]}).' if names else ' It has no linear layer.'
