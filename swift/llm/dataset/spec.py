@@ -1,0 +1,79 @@
+"""The grammar of one word of ``--dataset``. Knows paths and punctuation, not what a name stands for.
+
+    [HF|MS::] name | hub id | path [: subset1/subset2 ...] [# rows]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from swift.utils.errors import UsageError
+
+HUBS = ('HF', 'MS')
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """One data set as the user named it.
+
+    Attributes:
+        text: the whole word, for messages.
+        name: a registered name, a hub id or a path.
+        hub: the hub that was asked for, None leaves it to ``--use_hf``.
+        subsets: named subsets, none means the default of the data set.
+        count: rows wanted, None means all.
+        path: ``name`` as an existing file or folder, None when it is not one.
+    """
+
+    text: str
+    name: str
+    hub: Literal['HF', 'MS'] | None = None
+    subsets: tuple[str, ...] = ()
+    count: int | None = None
+    path: Path | None = None
+
+
+def parse_spec(text: str) -> DatasetSpec:
+    """Read one spec. An existing path wins at every step, so file names may contain ``#`` and ``:``.
+
+    Raises:
+        UsageError: the word is empty, the row count is no positive number or the hub is unknown.
+    """
+    if not text.strip():
+        raise UsageError('--dataset got an empty word; it takes a file, a folder, a registered name or a hub id.')
+    rest, count = text, None
+    if not (path := _existing(rest)) and '#' in rest:
+        rest, _, number = text.rpartition('#')
+        count = _count(number, text)
+        path = _existing(rest)
+    if path:
+        return DatasetSpec(text, rest, count=count, path=path)
+
+    hub = None
+    if '::' in rest:
+        prefix, _, rest = rest.partition('::')
+        hub = prefix.strip().upper()
+        if hub not in HUBS:
+            raise UsageError(f'--dataset {text}: unknown hub {prefix!r}; it takes {" or ".join(HUBS)}, as in '
+                             'HF::owner/name.')
+        path = _existing(rest)
+    subsets: tuple[str, ...] = ()
+    if not path and ':' in rest:
+        rest, _, names = rest.partition(':')
+        subsets = tuple(name for name in names.split('/') if name)
+        path = _existing(rest)
+    return DatasetSpec(text, rest, hub, subsets, count, path)
+
+
+def _existing(text: str) -> Path | None:
+    path = Path(text).expanduser()
+    return path if text and path.exists() else None
+
+
+def _count(number: str, text: str) -> int:
+    if not (number.isascii() and number.isdigit()) or int(number) == 0:
+        raise UsageError(f'--dataset {text}: {number!r} after the # is no number of rows; it takes a whole number '
+                         'from 1.')
+    return int(number)
