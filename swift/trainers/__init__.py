@@ -1,0 +1,1 @@
+"""Training: batches of a step, loss, loop hooks, checkpoints. Knows models only by their forward signature."""

@@ -1,0 +1,260 @@
+"""The training loop's own parts: the batches of a step, the loss over them, evaluation, and what is logged.
+
+One optimizer step is the mean of the loss over all trained tokens of its rows, whatever the ranks, micro-batches and
+accumulation it is cut into: every micro-batch's sum is divided by the token count of the whole step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from transformers.trainer_utils import EvalLoopOutput
+
+from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
+from swift.trainers.checkpointing import CheckpointingTrainer
+from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
+from swift.trainers.optimizers import lora_plus_groups
+from swift.utils.errors import NonFiniteError, SwiftError
+
+# A GradScaler lowers its scale after each overflow; this many overflows in a row mean that no scale helps.
+_FP16_OVERFLOWS_IN_A_ROW = 20
+
+
+class SwiftTrainer(CheckpointingTrainer):
+    """Trains a causal language model on encoded rows.
+
+    Args:
+        plan: how the rows of a step are cut into micro-batches.
+        data_seed: seed of the order of rows.
+        head_takes_positions: see :func:`swift.trainers.loss.causal_lm_loss`.
+        accuracy: 'token' or 'sentence'.
+        accuracy_steps: count the training accuracy every so many optimizer steps.
+        lora_plus_ratio: see :func:`swift.trainers.optimizers.lora_plus_groups`; None for one learning rate.
+        (others): those of :class:`transformers.Trainer`.
+    """
+
+    def __init__(self, *args, plan: StepPlan, data_seed: int, head_takes_positions: bool, accuracy: str = 'token',
+                 accuracy_steps: int = 1, lora_plus_ratio: float | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = True  # our loss is already divided by the step's tokens
+        self._plan = plan
+        self._data_seed = data_seed
+        self._head_takes_positions = head_takes_positions
+        self._accuracy = accuracy
+        self._accuracy_steps = max(accuracy_steps, 1)
+        self._lora_plus_ratio = lora_plus_ratio
+        self._sampler: StepBatchSampler | None = None
+        self._overflows = 0
+        self._window = _Window()
+
+    # ---- rows
+
+    def get_train_dataloader(self) -> DataLoader:
+        rows, common = self.train_dataset, self._loader_options(self.args.dataloader_num_workers)
+        if isinstance(rows, IterableDataset):
+            return DataLoader(RankStream(rows, self._plan), batch_size=self._plan.batch_size, **common)
+        self._sampler = StepBatchSampler(len(rows), self._plan, seed=self._data_seed,
+                                         drop_last=self.args.dataloader_drop_last)
+        return DataLoader(CountedRows(rows), batch_sampler=self._sampler, **common)
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
+        """Rows in their own order; every rank gets equally many batches, the missing ones count nothing."""
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        plan = StepPlan(self.args.per_device_eval_batch_size, 1, self._plan.rank, self._plan.world)
+        sampler = StepBatchSampler(len(rows), plan, seed=0, shuffle=False)
+        return DataLoader(CountedRows(rows), batch_sampler=sampler, **self._loader_options(0))
+
+    def _loader_options(self, workers: int) -> dict[str, Any]:
+        # Its own generator: the loader must not draw from the generator that dropout uses.
+        return {'collate_fn': self.data_collator, 'num_workers': workers,
+                'pin_memory': self.args.dataloader_pin_memory, 'generator': torch.Generator().manual_seed(0)}
+
+    def start_epoch(self) -> None:
+        """Give the sampler (or stream) the epoch that the next optimizer step belongs to."""
+        if self._sampler is not None:
+            steps = -(-len(self._sampler) // self._plan.accumulation)
+            self._sampler.set_epoch(self.state.global_step // max(steps, 1))
+        elif isinstance(self.train_dataset, IterableDataset):
+            self.train_dataset.set_epoch(int(self.state.epoch or 0))
+
+    def end_step(self) -> None:
+        """Stop the clock of tokens/s: evaluation and saving don't count."""
+        self._window.pause()
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int,
+                          device: torch.device) -> tuple[list[dict], torch.Tensor | None]:
+        """The micro-batches of one step and how many trained tokens all ranks have in it together."""
+        self._window.go_on()
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        if not batches:
+            return [], None
+        tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device)
+        if self._plan.world > 1:
+            tokens = self.accelerator.reduce(tokens, reduction='sum')
+        return batches, tokens.clamp(min=1)
+
+    # ---- optimizer
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self._lora_plus_ratio is None or self.optimizer is not None:
+            return super().create_optimizer(model)
+        model = model or self.model
+        optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, model)
+        groups = lora_plus_groups(model, set(self.get_decay_parameter_names(model)), self._lora_plus_ratio,
+                                  weight_decay=self.args.weight_decay, learning_rate=self.args.learning_rate)
+        self.optimizer = optimizer_class(groups, **options)
+        return self.optimizer
+
+    # ---- loss
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
+                     num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+        """This micro-batch's share of the step's loss.
+
+        DDP and DeepSpeed average gradients over ranks, so the share is multiplied by their number.
+        """
+        parts = self._loss_parts(model, inputs, counts_accuracy=self.state.global_step % self._accuracy_steps == 0)
+        tokens = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs).clamp(min=1)
+        self._window.add(parts, inputs)
+        return parts.weighted_nll * (self._plan.world / tokens)
+
+    def _loss_parts(self, model: nn.Module, inputs: dict[str, torch.Tensor], counts_accuracy: bool) -> LossParts:
+        return causal_lm_loss(model, inputs, head_takes_positions=self._head_takes_positions,
+                              accuracy=self._accuracy if counts_accuracy else None)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, torch.Tensor],
+                      num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        except (torch.OutOfMemoryError, RuntimeError) as e:
+            if not _is_out_of_memory(e):
+                raise
+            raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self.args)) from e
+        self._window.losses.append(loss)
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
+        """The gradient's norm, known here for every back end just before the optimizer steps.
+
+        Raises:
+            NonFiniteError: the loss or the gradient is NaN or Inf; the weights are still those of the last good step.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)
+        step = self.state.global_step + 1
+        losses, self._window.losses = torch.stack(self._window.losses), []
+        if not torch.isfinite(losses).all():
+            raise NonFiniteError(f'The loss became {losses.sum().item()} at step {step}; training stopped and nothing '
+                                 f'of this step is saved. {_FINITE_HINT}')
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            self._overflows += 1
+            if self.accelerator.scaler is None or self._overflows > _FP16_OVERFLOWS_IN_A_ROW:
+                raise NonFiniteError(f'The gradient became {float(norm)} at step {step}; training stopped and nothing '
+                                     f'of this step is saved. {_FINITE_HINT}')
+        else:
+            self._overflows = 0
+        return norm
+
+    # ---- evaluation
+
+    @torch.no_grad()
+    def evaluation_loop(self, dataloader: DataLoader, description: str, prediction_loss_only: bool | None = None,
+                        ignore_keys: list[str] | None = None, metric_key_prefix: str = 'eval') -> EvalLoopOutput:
+        """Token-weighted loss and accuracy. Memory doesn't grow with the rows: four sums are kept."""
+        # Under DDP the bare model: its forward must not wait for other ranks. ZeRO-3 and FSDP need theirs.
+        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
+        model = self.model_wrapped if sharded else self.accelerator.unwrap_model(self.model)
+        model.eval()
+        sums = torch.zeros(4, dtype=torch.float64, device=self.args.device)
+        for batch in dataloader:
+            batch = self._prepare_inputs(batch)
+            with self.compute_loss_context_manager():
+                parts = self._loss_parts(model, batch, counts_accuracy=True)
+            sums += torch.stack([parts.weighted_nll, trained_tokens(batch), parts.correct, parts.total]).double()
+        if self._plan.world > 1:
+            sums = self.accelerator.reduce(sums, reduction='sum')
+        nll, tokens, correct, total = sums.tolist()
+        metrics = {f'{metric_key_prefix}_loss': nll / max(tokens, 1),
+                   f'{metric_key_prefix}_{self.accuracy_name}': correct / max(total, 1)}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))
+
+    # ---- what is logged
+
+    @property
+    def accuracy_name(self) -> str:
+        return 'token_acc' if self._accuracy == 'token' else 'seq_acc'
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add to a training row what happened since the last one: accuracy, speed, memory, time that remains."""
+        if 'loss' in logs:
+            logs = logs | self._window.summary(self.accuracy_name, self.state, self._plan.world, self.args.device)
+            self._window = _Window(losses=self._window.losses)
+        super().log({key: round(value, 8) if isinstance(value, float) else value for key, value in logs.items()},
+                    start_time)
+
+
+class _Window:
+    """Sums since the last logged row. Tensors stay on their device until the row is written."""
+
+    def __init__(self, losses: list[torch.Tensor] | None = None) -> None:
+        self.losses: list[torch.Tensor] = losses or []
+        self._parts: list[torch.Tensor] = []
+        self._tokens = 0
+        self._seconds = 0.0
+        self._running_since: float | None = None
+
+    def go_on(self) -> None:
+        if self._running_since is None:
+            self._running_since = time.perf_counter()
+
+    def pause(self) -> None:
+        if self._running_since is not None:
+            self._seconds += time.perf_counter() - self._running_since
+            self._running_since = None
+
+    def add(self, parts: LossParts, batch: dict[str, torch.Tensor]) -> None:
+        self._parts.append(torch.stack([parts.correct, parts.total]))
+        self._tokens += batch['input_ids'].numel() if 'attention_mask' not in batch else int(batch['lengths'].sum())
+
+    def summary(self, accuracy_name: str, state: Any, world: int, device: torch.device) -> dict[str, Any]:
+        correct, total = torch.stack(self._parts).sum(0).tolist() if self._parts else (0.0, 0.0)
+        self.pause()
+        row = {accuracy_name: correct / total} if total else {}
+        tokens = self._tokens * world
+        return row | {'tokens': tokens, 'tokens_per_second': tokens / max(self._seconds, 1e-9),
+                      'memory(GiB)': memory_gib(device),
+                      'global_step/max_steps': f'{state.global_step}/{state.max_steps}'}
+
+
+def memory_gib(device: torch.device) -> float:
+    """Peak memory of this process: of its accelerator, or of the process itself on a CPU."""
+    if device.type == 'cpu':
+        import resource  # not on Windows, where a CPU run goes without this figure
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return torch.accelerator.max_memory_reserved(device) / 2**30
+
+
+_FINITE_HINT = ('Lower --learning_rate, use --torch_dtype bfloat16 or float32 instead of float16, '
+                'or look at the rows of this step.')
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, args: Any) -> str:
+    lengths = batch['lengths'].tolist()
+    if len(lengths) > 1:
+        advice = (f'--per_device_train_batch_size {max(len(lengths) // 2, 1)} with '
+                  f'--gradient_accumulation_steps {args.gradient_accumulation_steps * 2} (the same step, less at once)')
+    else:
+        advice = f'--gradient_checkpointing true, or a --max_length below {max(lengths)}'
+    return (f'Out of memory in step {step + 1}: a batch of {len(lengths)} rows, {sum(lengths)} tokens, '
+            f'the longest row {max(lengths)} tokens. Cheapest change: {advice}.')
+
+

@@ -1,0 +1,155 @@
+"""Which rows make an optimizer step, on which rank, in which micro-batch; and whether rows may share a line.
+
+The order of rows depends on the seed, the epoch and the number of rows alone. Ranks, micro-batches and accumulation
+only cut one order into pieces, so every split of the same step holds the same rows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, IterableDataset, Sampler
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """How the rows of one optimizer step are cut.
+
+    Attributes:
+        batch_size: rows in a micro-batch of one rank.
+        accumulation: micro-batches of one rank in a step.
+        rank, world: this process among all.
+    """
+
+    batch_size: int
+    accumulation: int
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.batch_size * self.accumulation * self.world
+
+
+class StepBatchSampler(Sampler[list[tuple[int, bool]]]):
+    """Yields micro-batches of ``(row, counted)`` for one rank, step after step.
+
+    The last step of an epoch may hold fewer rows. Its micro-batches are dealt to the ranks in turn; a rank for which
+    nothing is left carries a row with ``counted`` False, because every rank must take part in every backward.
+
+    Args:
+        n_rows: rows of the data set.
+        plan: the cut.
+        seed: of the order.
+        shuffle: False keeps the order of the data set.
+        drop_last: leave out the last, smaller step.
+    """
+
+    def __init__(self, n_rows: int, plan: StepPlan, *, seed: int, shuffle: bool = True,
+                 drop_last: bool = False) -> None:
+        self._n_rows = n_rows
+        self._plan = plan
+        self._seed = seed
+        self._shuffle = shuffle
+        self._drop_last = drop_last and n_rows >= plan.rows_per_step
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def order(self) -> np.ndarray:
+        """Row numbers of this epoch, int64 [n_rows]."""
+        if not self._shuffle:
+            return np.arange(self._n_rows)
+        return np.random.default_rng([self._seed, self._epoch]).permutation(self._n_rows)
+
+    def __len__(self) -> int:
+        full, rest = divmod(self._n_rows, self._plan.rows_per_step)
+        last = 0 if self._drop_last else math.ceil(rest / (self._plan.batch_size * self._plan.world))
+        return full * self._plan.accumulation + last
+
+    def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
+        plan, order = self._plan, self.order()
+        for start in range(0, len(order), plan.rows_per_step):
+            rows = order[start:start + plan.rows_per_step]
+            if self._drop_last and len(rows) < plan.rows_per_step:
+                return
+            for micro in range(0, len(rows), plan.batch_size * plan.world):
+                mine = rows[micro + plan.rank * plan.batch_size:][:plan.batch_size]
+                yield [(int(row), True) for row in mine] or [(int(rows[0]), False)]
+
+
+class CountedRows(Dataset):
+    """A map-style data set addressed by the sampler's ``(row, counted)``."""
+
+    def __init__(self, rows: Dataset) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: tuple[int, bool]) -> dict[str, Any]:
+        row, counted = key
+        return {**self._rows[row], 'counted': counted}
+
+
+class RankStream(IterableDataset):
+    """Every ``world``-th row of a stream, starting at ``rank``."""
+
+    def __init__(self, stream: IterableDataset, plan: StepPlan) -> None:
+        self._stream = stream
+        self._plan = plan
+
+    def set_epoch(self, epoch: int) -> None:
+        self._stream.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for number, row in enumerate(self._stream):
+            if number % self._plan.world == self._plan.rank:
+                yield row
+
+
+def forward_takes(model: nn.Module, name: str) -> bool:
+    """Whether the forward of a transformers model (not of a wrapper around it) names this argument."""
+    return name in inspect.signature(model.forward).parameters
+
+
+@torch.no_grad()
+def keeps_rows_apart(model: nn.Module) -> bool:
+    """Whether rows that share one line can't see each other in this model, tried on the model itself.
+
+    Two rows are run in one line twice, with another first row the second time. If the second row's logits change, the
+    first one leaked into it (as linear attention and convolutions over the line do). They must also agree with the
+    second row run alone, or position ids are not followed. Costs three forwards of at most 32 tokens.
+    """
+    if not (forward_takes(model, 'position_ids') and model.config.vocab_size >= 64):
+        return False
+    device = model.get_input_embeddings().weight.device
+    generator = torch.Generator().manual_seed(0)
+    length = 12
+
+    def row() -> torch.Tensor:
+        return torch.randint(10, 60, (1, length), generator=generator).to(device)
+
+    def logits(ids: torch.Tensor) -> torch.Tensor:
+        positions = torch.arange(length, device=device).repeat(ids.shape[1] // length)[None]
+        return model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, -length:].float()
+
+    was_training = model.training
+    model.eval()
+    first, other, second = row(), row(), row()
+    behind_first, behind_other = logits(torch.cat([first, second], 1)), logits(torch.cat([other, second], 1))
+    alone = logits(second)
+    model.train(was_training)
+    leaked = (behind_first - behind_other).abs().max() > 1e-6 * alone.abs().max()
+    # Alone is another shape, so another order of sums: allow what rounding gives, far below what a wrong position does.
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
+    agrees = (behind_first - alone).abs().max() < tolerance * alone.abs().max()
+    return bool(not leaked and agrees)

@@ -1,0 +1,107 @@
+"""Put a trainer together from model, rows and arguments: the only place that knows all of its parts."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+from transformers.integrations import TensorBoardCallback
+from transformers.trainer_callback import PrinterCallback
+
+from swift.llm.args.groups import TrainArgs
+from swift.llm.template.collate import collate
+from swift.trainers.arguments import training_arguments
+from swift.trainers.base import SwiftTrainer
+from swift.trainers.batching import StepPlan, forward_takes, keeps_rows_apart
+from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback
+from swift.trainers.deepspeed import deepspeed_config, shards_parameters
+from swift.utils import env
+from swift.utils.extras import available
+from swift.utils.logging import get_logger
+
+logger = get_logger()
+
+
+def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset,
+                  eval_rows: Dataset | None, train: TrainArgs, *, run_dir: Path, seed: int, data_seed: int,
+                  mixed_precision: torch.dtype, padding_free: bool | None, lora_plus_ratio: float | None,
+                  complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
+    """A trainer that is ready for ``.train()``.
+
+    Args:
+        model: prepared (adapter or trainable weights chosen).
+        train_rows, eval_rows: encoded rows, map-style or a stream; no evaluation without eval_rows.
+        train: resolved training arguments.
+        run_dir, seed, data_seed, mixed_precision: see :func:`swift.trainers.arguments.training_arguments`.
+        padding_free: as typed; None tries whether this model can.
+        lora_plus_ratio: learning rate of LoRA's B matrices over that of A, or None.
+        complete_checkpoint: writes what else belongs into a checkpoint.
+    """
+    evaluates = eval_rows is not None and train.eval_strategy != 'no'
+    arguments = training_arguments(train, run_dir=run_dir, seed=seed, data_seed=data_seed,
+                                   mixed_precision=mixed_precision, evaluates=evaluates)
+    plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
+                    rank=max(env.rank(), 0), world=env.world_size())
+    bare = model.get_base_model() if isinstance(model, PeftModel) else model
+    if wants_recompute(train.gradient_checkpointing):
+        enable_recompute(bare)
+    one_line = _padding_free(bare, padding_free, sharded=shards_parameters(
+        deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp))
+    trainer = SwiftTrainer(
+        model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
+        data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line),
+        plan=plan, data_seed=data_seed,
+        head_takes_positions=forward_takes(bare, 'logits_to_keep'), accuracy=train.acc_strategy,
+        accuracy_steps=train.acc_steps, lora_plus_ratio=lora_plus_ratio, complete_checkpoint=complete_checkpoint)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(LoopCallback(trainer.start_epoch, trainer.end_step))
+    trainer.add_callback(LastStepCallback(evaluates, saves=train.save_strategy != 'no'))
+    trainer.add_callback(LogFileCallback(run_dir, draws=_has('matplotlib', 'images/ stays empty')))
+    if not train.disable_tqdm:
+        trainer.add_callback(ProgressCallback())
+    if 'tensorboard' in train.report_to and env.is_main_process() and _has('tensorboard', 'runs/ stays empty'):
+        from torch.utils.tensorboard import SummaryWriter
+
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(train.logging_dir or str(run_dir / 'runs'))))
+    return trainer
+
+
+def wants_recompute(typed: bool | None) -> bool:
+    """``--gradient_checkpointing``, by default on where memory is dear: on an accelerator."""
+    return torch.accelerator.is_available() if typed is None else typed
+
+
+def enable_recompute(model: torch.nn.Module) -> None:
+    """Forget activations in the forward and compute them again in the backward, without the reentrant engine."""
+    with warnings.catch_warnings():
+        # transformers 5.23 calls it activation_checkpointing_enable; our floor 5.17 knows only this name.
+        warnings.simplefilter('ignore', FutureWarning)
+        model.gradient_checkpointing_enable({'use_reentrant': False})
+
+
+def _padding_free(model: torch.nn.Module, typed: bool | None, *, sharded: bool) -> bool:
+    """Whether rows share a line; decided once, told once."""
+    if typed is False:
+        return False
+    if sharded:
+        reason = 'its parameters are sharded, so it can not be tried beforehand'
+    elif keeps_rows_apart(model):
+        logger.info('Padding-free batches: tried on this model, rows that share a line do not see each other.')
+        return True
+    else:
+        reason = 'rows that share a line would see each other in this model'
+    (logger.warning if typed else logger.info)('Batches are padded: %s.', reason)
+    return False
+
+
+def _has(package: str, consequence: str) -> bool:
+    if available(package):
+        return True
+    logger.info('%s is not installed: %s. pip install %s', package, consequence, package)
+    return False

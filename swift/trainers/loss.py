@@ -1,0 +1,71 @@
+"""The causal language-model loss: weighted, summed over tokens, divided by the step's tokens elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """What one micro-batch adds to its step; tensors on the model's device.
+
+    Attributes:
+        weighted_nll: sum over trained tokens of weight * negative log-likelihood, scalar with gradient.
+        correct: how many trained tokens (or whole rows) are the likeliest prediction, scalar.
+        total: out of how many, scalar.
+    """
+
+    weighted_nll: torch.Tensor
+    correct: torch.Tensor
+    total: torch.Tensor
+
+
+def causal_lm_loss(model: nn.Module, batch: dict[str, torch.Tensor], *, head_takes_positions: bool,
+                   accuracy: str | None = 'token') -> LossParts:
+    """Run ``model`` on a micro-batch of :func:`swift.llm.template.collate.collate` and sum its loss.
+
+    ``nll_n = logsumexp(z_n) - z_n[target_n]`` in float32, where ``z_n`` are the logits at the position before the
+    target; the sum is ``sum_n weight_n * nll_n``.
+
+    Args:
+        model: a causal language model (or DDP, DeepSpeed around one); its forward returns ``.logits`` [B, K, V].
+        batch: the tensors of ``collate``.
+        head_takes_positions: the forward takes ``logits_to_keep``, so that only K positions pass the output head.
+        accuracy: 'token', 'sentence' (all trained tokens of a row right) or None to count nothing.
+    """
+    inputs = {name: batch[name] for name in ('input_ids', 'position_ids', 'attention_mask') if name in batch}
+    if head_takes_positions:
+        logits = model(**inputs, use_cache=False, logits_to_keep=batch['keep']).logits
+    else:
+        logits = model(**inputs, use_cache=False).logits[:, batch['keep']]
+    logits = logits[batch['batch_index'], batch['keep_index']].float()
+    nll = F.cross_entropy(logits, batch['targets'], reduction='none')
+    counted = batch['weights'] > 0
+    weighted_nll = (nll * batch['weights']).sum()
+    with torch.no_grad():
+        if accuracy is None:
+            correct = total = counted.new_zeros((), dtype=torch.float32)
+        else:
+            right = logits.argmax(-1) == batch['targets']
+            correct, total = _count(right, counted, batch['row_index'], accuracy)
+    return LossParts(weighted_nll, correct, total)
+
+
+def trained_tokens(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """How many tokens of a micro-batch are trained, scalar float32: what the step's loss is divided by."""
+    return (batch['weights'] > 0).sum().float()
+
+
+def _count(right: torch.Tensor, counted: torch.Tensor, row_index: torch.Tensor,
+           accuracy: str) -> tuple[torch.Tensor, torch.Tensor]:
+    right, row_index = right[counted], row_index[counted]
+    if accuracy == 'token':
+        return right.sum().float(), counted.sum().float()
+    rows = row_index.unique()
+    wrong_rows = row_index[~right].unique()
+    total = torch.tensor(len(rows), device=right.device, dtype=torch.float32)
+    return total - len(wrong_rows), total

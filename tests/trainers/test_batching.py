@@ -1,0 +1,79 @@
+"""The rows of a step: each exactly once, in one order for every cut; and models that leak between packed rows."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Mamba2Config, Mamba2ForCausalLM
+
+from swift.trainers.batching import StepBatchSampler, StepPlan, keeps_rows_apart
+
+
+def steps(n_rows, batch_size, accumulation, world, epoch=0, seed=3):
+    """The counted rows of each optimizer step, over all ranks."""
+    per_rank = []
+    for rank in range(world):
+        sampler = StepBatchSampler(n_rows, StepPlan(batch_size, accumulation, rank, world), seed=seed)
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        per_rank.append([batches[i:i + accumulation] for i in range(0, len(batches), accumulation)])
+    assert len({len(rank_steps) for rank_steps in per_rank}) == 1, 'every rank takes equally many steps'
+    for rank_steps in per_rank:
+        assert [len(s) for s in rank_steps] == [len(s) for s in per_rank[0]], 'and equally many micro-batches'
+    return [sorted(row for rank in together for batch in rank for row, counted in batch if counted)
+            for together in zip(*per_rank, strict=True)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(n_rows=st.integers(1, 60), batch_size=st.integers(1, 5), accumulation=st.integers(1, 4),
+       world=st.integers(1, 4))
+def test_every_row_is_in_exactly_one_step(n_rows, batch_size, accumulation, world):
+    rows = list(itertools.chain(*steps(n_rows, batch_size, accumulation, world)))
+    assert sorted(rows) == list(range(n_rows))
+
+
+def test_cuts_of_equal_size_hold_the_same_rows_in_every_step():
+    expected = steps(37, 8, 1, 1)
+    assert steps(37, 2, 2, 2) == expected
+    assert steps(37, 1, 2, 4) == expected
+
+
+def test_order_changes_with_the_epoch_and_is_repeatable():
+    assert steps(20, 4, 1, 1, epoch=0) != steps(20, 4, 1, 1, epoch=1)
+    assert steps(20, 4, 1, 1, epoch=1) == steps(20, 4, 1, 1, epoch=1)
+
+
+def test_drop_last_leaves_out_the_smaller_step():
+    sampler = StepBatchSampler(10, StepPlan(2, 2), seed=0, drop_last=True)
+    assert len(list(sampler)) == len(sampler) == 4
+
+
+def test_attention_models_keep_rows_apart(tiny_model_dir):
+    assert keeps_rows_apart(AutoModelForCausalLM.from_pretrained(tiny_model_dir))
+
+
+def test_a_model_without_positions_is_refused():
+    config = Mamba2Config(hidden_size=32, num_heads=4, head_dim=16, state_size=8, num_hidden_layers=1, vocab_size=128,
+                          n_groups=1)
+    assert not keeps_rows_apart(Mamba2ForCausalLM(config))
+
+
+def test_a_model_that_leaks_is_refused(tiny_model_dir):
+    """A mean over the whole line stands for what a linear-attention state carries from row to row."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
+    model.model.layers[0].register_forward_hook(lambda module, inputs, out: out + 1e-3 * out.mean(1, keepdim=True))
+    assert not keeps_rows_apart(model)
+
+
+def test_a_model_that_ignores_restarting_positions_is_refused():
+    config = GPT2Config(vocab_size=128, n_positions=64, n_embd=32, n_layer=1, n_head=2)
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(config)
+    assert keeps_rows_apart(model)
+    model.transformer.wpe.weight.data.mul_(50)  # positions matter in a random model, too
+    model.transformer.wpe.register_forward_pre_hook(lambda module, args: (torch.arange(args[0].shape[1])[None],))
+    assert not keeps_rows_apart(model)
