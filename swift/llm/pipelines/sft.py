@@ -1,0 +1,179 @@
+"""``swift sft`` and ``swift pt``: from arguments to a trained checkpoint, one step a line."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+
+from swift.llm import checkpoint
+from swift.llm.args.commands import PtArguments, SftArguments
+from swift.llm.args.derive import effective
+from swift.llm.args.given import given_arguments
+from swift.llm.dataset.hub import HubAccess
+from swift.llm.dataset.load import Datasets, load_datasets
+from swift.llm.dataset.registry import import_plugins
+from swift.llm.model.adapt import adapt
+from swift.llm.model.load import LoadedModel, load_model
+from swift.llm.template.encode import Template, check_drift, make_template
+from swift.llm.template.preview import preview
+from swift.llm.template.registry import TEMPLATES
+from swift.trainers.base import SwiftTrainer
+from swift.trainers.build import build_trainer
+from swift.trainers.checkpointing import checkpoints_of, resumable
+from swift.trainers.deepspeed import deepspeed_config, shards_parameters
+from swift.trainers.processes import agree, join_processes, leave_processes, wait_for_all
+from swift.utils import env
+from swift.utils.errors import SwiftError
+from swift.utils.files import remove_leftovers
+from swift.utils.logging import get_logger
+
+logger = get_logger()
+
+_PREVIEW_ROWS = 2
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run made.
+
+    Attributes:
+        run_dir: the run folder.
+        last_checkpoint, best_checkpoint: None when nothing was saved; best needs validation rows.
+        log_history: every logged row.
+    """
+
+    run_dir: Path
+    last_checkpoint: Path | None
+    best_checkpoint: Path | None
+    log_history: list[dict[str, Any]]
+
+
+def sft_main(args: Sequence[str] | dict[str, Any] | SftArguments | None = None) -> TrainResult:
+    """Fine-tune on conversations.
+
+    Args:
+        args: argv, flat names and values, or arguments; None is this process's command line.
+    """
+    return _train(given_arguments(SftArguments, args))
+
+
+def pt_main(args: Sequence[str] | dict[str, Any] | PtArguments | None = None) -> TrainResult:
+    """Train on plain text; see :func:`sft_main`."""
+    return _train(given_arguments(PtArguments, args))
+
+
+def _train(args: SftArguments | PtArguments) -> TrainResult:
+    resume_from = _find_resume(args)
+    if resume_from is not None:
+        args = _as_before(args, resume_from)
+    import_plugins(args.data.external_plugins)
+    typed, args = args, effective(args, env.world_size())
+    join_processes(args.train)
+    try:
+        set_seed(args.run.seed)
+        run_dir = _make_run_dir(args)
+        loaded = load_model(args.model, training=True, full=args.tuner.tuner_type == 'full', sharded=_sharded(args),
+                            max_length=args.template.max_length)
+        template = make_template(args.template, loaded.tokenizer, loaded.family, task=args.command)
+        data = load_datasets(args.data, template, seed=args.run.seed, run_dir=run_dir, access=HubAccess.of(args.model))
+        _check_rows(template, data, args.template.allow_template_drift)
+        model = adapt(loaded.model, args.tuner, family=loaded.family)
+        decided = _decided(typed, loaded, template)
+        trainer = build_trainer(
+            model, loaded.tokenizer, data.train, data.eval, args.train, run_dir=run_dir, seed=args.run.seed,
+            data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
+            lora_plus_ratio=args.tuner.lorap_lr_ratio,
+            complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
+        if env.is_main_process():
+            checkpoint.save_args(run_dir, typed, decided)
+        if resume_from is not None and args.train.resume_only_model:
+            trainer.load_weights(resume_from)
+            resume_from = None
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        return _report(trainer, run_dir)
+    finally:
+        leave_processes()
+
+
+def _find_resume(args: SftArguments | PtArguments) -> Path | None:
+    """The whole checkpoint that ``--resume_from_checkpoint`` means."""
+    typed = args.train.resume_from_checkpoint
+    if typed is None:
+        return None
+    return resumable(checkpoint.latest_run(Path(args.train.output_dir)) if typed == 'latest' else Path(typed))
+
+
+def _as_before(args: SftArguments | PtArguments, resume_from: Path) -> SftArguments | PtArguments:
+    saved = checkpoint.read_saved_args(resume_from)
+    if saved is None:
+        raise SwiftError(f'{resume_from} has no {checkpoint.ARGS_FILE}, so it is not a checkpoint of swift.')
+    logger.info('Going on from %s; what is not typed is as in that run.', resume_from)
+    return checkpoint.merge_for_resume(args, saved)
+
+
+def _make_run_dir(args: SftArguments | PtArguments) -> Path:
+    """``output/<model>/vN-<time>``, or ``--output_dir`` itself with ``--add_version false``; the same on every rank."""
+    root = Path(args.train.output_dir).expanduser().resolve()
+    if args.train.add_version:
+        parent = root / checkpoint.run_name(args.model.model, args.model.model_type)
+        root = checkpoint.version_folder(parent, agree(checkpoint.next_version(parent)), agree(int(time.time())))
+    if env.is_main_process():
+        root.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(root)
+        logger.info('Run folder: %s', root)
+    wait_for_all()
+    return root
+
+
+def _sharded(args: SftArguments | PtArguments) -> bool:
+    config = deepspeed_config(args.train.deepspeed) if args.train.deepspeed else None
+    return shards_parameters(config) or bool(args.train.fsdp)
+
+
+def _check_rows(template: Template, data: Datasets, allow_drift: bool) -> None:
+    """Compare the first rows with the checkpoint's own rendering, and show two of them token by token."""
+    check_drift(template, data.sample, allow_drift)
+    if env.is_main_process():
+        for encoded in template.encode_batch(data.sample[:_PREVIEW_ROWS]):
+            print(preview(encoded, template, color=env.wants_color()), flush=True)
+
+
+def _decided(args: SftArguments | PtArguments, loaded: LoadedModel, template: Template) -> dict[str, Any]:
+    decided = {'template': template.name} if template.name in TEMPLATES else {}
+    if args.model.model is not None and Path(args.model.model).expanduser().is_dir():
+        decided['model'] = str(loaded.path)
+    return decided
+
+
+def _complete(folder: Path, args: SftArguments | PtArguments, decided: dict[str, Any], loaded: LoadedModel,
+              template: Template) -> None:
+    """What belongs into a checkpoint beside weights and state: arguments, and where generation stops."""
+    checkpoint.save_args(folder, args, decided)
+    checkpoint.save_generation_config(folder, loaded.path, template.stop_ids)
+
+
+def _report(trainer: SwiftTrainer, run_dir: Path) -> TrainResult:
+    """Say where the best and the last checkpoint are and how to chat with them.
+
+    Raises:
+        SwiftError: the last checkpoint could not be written.
+    """
+    if trainer.unsaved:
+        whole = ', '.join(map(str, checkpoints_of(run_dir))) or 'none'
+        raise SwiftError(f'{trainer.unsaved}. Whole checkpoints: {whole}.')
+    saved = checkpoints_of(run_dir)
+    last = saved[-1] if saved else None
+    best = Path(trainer.state.best_model_checkpoint) if trainer.state.best_model_checkpoint else None
+    if env.is_main_process():
+        if best:
+            logger.info('Best checkpoint: %s', best)
+        logger.info('Last checkpoint: %s', last)
+        if best or last:
+            logger.info('Chat with it: swift infer --ckpt_dir %s', shlex.quote(str(best or last)))
+    return TrainResult(run_dir, last, best, trainer.state.log_history)

@@ -1,0 +1,71 @@
+"""Two processes take the step that one takes: same rows, same gradient, with DDP and with DeepSpeed.
+
+The optimizer is SGD with learning rate 1 and nothing else, so what one step adds to the weights is the gradient.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from swift.llm.pipelines.sft import sft_main
+from swift.utils.extras import available
+
+ROOT = Path(__file__).parents[3]
+
+
+def options(model, rows, out, **more):
+    return {'model': str(model), 'dataset': [str(rows)], 'output_dir': str(out), 'max_steps': 1, 'optim': 'sgd',
+            'learning_rate': 1.0, 'weight_decay': 0, 'max_grad_norm': 0, 'warmup_ratio': 0.0,
+            'lr_scheduler_type': 'constant', 'split_dataset_ratio': 0, 'sft_type': 'full', 'torch_dtype': 'float32',
+            'add_version': False, 'disable_tqdm': True, 'report_to': ['none'], 'save_only_model': True, **more}
+
+
+def swift_sft(processes, **flat):
+    argv = [word for name, value in flat.items()
+            for word in (f'--{name}', *(map(str, value) if isinstance(value, list) else [str(value)]))]
+    environment = {**os.environ, 'NPROC_PER_NODE': str(processes), 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run([sys.executable, '-m', 'swift.cli.main', 'sft', *argv], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done
+
+
+@pytest.fixture(scope='module')
+def one_process(tiny_model_dir, tmp_path_factory):
+    """The weights after one step over 10 rows in one process."""
+    folder = tmp_path_factory.mktemp('one')
+    rows = folder / 'rows.jsonl'
+    rows.write_text(''.join(f'{{"query": "Say {"very " * i}much", "response": "{"word " * (i % 3 + 1)}"}}\n'
+                            for i in range(10)))
+    result = sft_main(options(tiny_model_dir, rows, folder / 'out', batch_size=5, gradient_accumulation_steps=2))
+    return rows, load_file(result.last_checkpoint / 'model.safetensors')
+
+
+def assert_same_step(one, two, before):
+    for name, weight in one.items():
+        gradient = before[name] - weight
+        difference = (weight - two[name]).abs().max() / gradient.abs().max().clamp(min=1e-8)
+        assert difference < 2e-5, f'{name}: {difference:.1e} of its largest gradient'
+
+
+# batch 2 x 2 processes x accumulation 4 takes 16 rows: the ten come as a partial step, unevenly dealt
+@pytest.mark.parametrize('more', [
+    pytest.param({}, id='ddp'),
+    pytest.param({'deepspeed': 'default-zero2'}, id='zero2'),
+    pytest.param({'deepspeed': 'default-zero3'}, id='zero3', marks=pytest.mark.slow)])
+def test_first_step_of_two_processes_is_that_of_one(one_process, tiny_model_dir, tmp_path, more):
+    if 'deepspeed' in more and not available('deepspeed'):
+        pytest.skip('deepspeed is not installed: pip install "ms-swift[deepspeed]"')
+    rows, one = one_process
+    swift_sft(2, **options(tiny_model_dir, rows, tmp_path / 'out', batch_size=2, gradient_accumulation_steps=4, **more))
+    two = load_file(tmp_path / 'out' / 'checkpoint-1' / 'model.safetensors')
+    before = load_file(tiny_model_dir / 'model.safetensors')
+    assert_same_step(one, two, before)
+    assert not torch.equal(before['model.norm.weight'], two['model.norm.weight'])

@@ -1,0 +1,147 @@
+"""``swift sft`` end to end on a tiny model: what a user finds in the run folder, and that others can load it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from swift.llm.pipelines.sft import pt_main, sft_main
+from swift.trainers.checkpointing import checkpoints_of
+from swift.utils.errors import NonFiniteError, SwiftError
+from swift.utils.files import read_json, verify_manifest
+
+
+def options(tiny_model_dir, chat_file, tmp_path, **more):
+    return {'model': str(tiny_model_dir), 'dataset': [str(chat_file)], 'output_dir': str(tmp_path / 'out'),
+            'batch_size': 2, 'gradient_accumulation_steps': 1, 'split_dataset_ratio': 0.2, 'eval_steps': 2,
+            'logging_steps': 1, 'learning_rate': 1e-2, 'disable_tqdm': True, **more}
+
+
+@pytest.fixture(scope='module')
+def lora_run(tiny_model_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('lora')
+    path = folder / 'rows.jsonl'
+    path.write_text(''.join(json.dumps({'query': f'Count to {i}', 'response': ' '.join(map(str, range(i)))}) + '\n'
+                            for i in range(1, 13)))
+    return sft_main(options(tiny_model_dir, path, folder, target_modules=['ALL'], num_train_epochs=2))
+
+
+def test_run_folder_has_what_the_docs_promise(lora_run):
+    run_dir = lora_run.run_dir
+    assert run_dir.parent.name == 'tiny-llama' and run_dir.name.startswith('v0-')
+    assert {'args.json', 'logging.jsonl', 'images', 'runs', 'rejected.jsonl'} <= {p.name for p in run_dir.iterdir()}
+    assert {'train_loss.png', 'learning_rate.png', 'grad_norm.png', 'token_acc.png', 'tokens_per_second.png',
+            'eval_loss.png'} <= {p.name for p in (run_dir / 'images').iterdir()}
+    assert any(path.name.startswith('events.out') for path in (run_dir / 'runs').rglob('*'))
+    names = {p.name for p in lora_run.last_checkpoint.iterdir()}
+    assert {'adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json', 'chat_template.jinja', 'args.json',
+            'optimizer.safetensors', 'scheduler.json', 'rng_state_0.safetensors', 'trainer_state.json',
+            'manifest.json'} <= names
+    assert not [name for name in names if name.endswith(('.bin', '.pt', '.pth', '.pkl'))], 'no pickle in a checkpoint'
+    assert verify_manifest(lora_run.last_checkpoint) is None
+    assert len(checkpoints_of(run_dir)) <= 2
+
+
+def test_log_rows_tell_the_course_of_training(lora_run):
+    rows = [json.loads(line) for line in (lora_run.run_dir / 'logging.jsonl').read_text().splitlines()]
+    train = [row for row in rows if 'loss' in row]
+    assert [row['step'] for row in train] == list(range(1, 11))  # 10 rows in batches of 2, two epochs
+    assert {'loss', 'grad_norm', 'learning_rate', 'token_acc', 'tokens_per_second', 'memory(GiB)', 'epoch',
+            'elapsed_time', 'remaining_time', 'global_step/max_steps'} <= set(train[0])
+    assert train[-1]['loss'] < train[0]['loss']
+    assert {row['step'] for row in rows if 'eval_loss' in row} == {2, 4, 6, 8, 10}
+    assert read_json(lora_run.run_dir / 'args.json')['args']['learning_rate'] == 1e-2
+
+
+def test_best_checkpoint_is_the_one_with_the_lowest_eval_loss(lora_run):
+    evals = {row['step']: row['eval_loss'] for row in lora_run.log_history if 'eval_loss' in row}
+    assert lora_run.best_checkpoint.name == f'checkpoint-{min(evals, key=evals.get)}'
+    assert lora_run.best_checkpoint.is_dir()
+
+
+def test_adapter_in_plain_peft_generates_what_our_engine_does(lora_run, tiny_model_dir):
+    from swift.llm import InferRequest, RequestConfig, TransformersEngine
+
+    tokenizer = AutoTokenizer.from_pretrained(lora_run.last_checkpoint)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model_dir), lora_run.last_checkpoint)
+    messages = [{'role': 'user', 'content': 'Count to 5'}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors='pt',
+                                           return_dict=True)
+    out = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt['input_ids'].shape[1]:].tolist()
+    engine = TransformersEngine(str(tiny_model_dir), adapters=[str(lora_run.last_checkpoint)])
+    response = engine.infer([InferRequest(messages)], RequestConfig(max_tokens=12, temperature=0))[0]
+    assert list(response.choices[0].token_ids) == [i for i in out if i != tokenizer.eos_token_id]
+
+
+def test_full_training_loads_in_plain_transformers(tiny_model_dir, chat_file, tmp_path):
+    result = sft_main(options(tiny_model_dir, chat_file, tmp_path, sft_type='full', max_steps=2, eval_steps=1))
+    before = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
+    after = AutoModelForCausalLM.from_pretrained(result.last_checkpoint)
+    assert after.get_input_embeddings().weight is after.get_output_embeddings().weight, 'still tied'
+    assert not torch.equal(before.model.embed_tokens.weight, after.model.embed_tokens.weight)
+    assert AutoTokenizer.from_pretrained(result.last_checkpoint).chat_template
+
+
+def test_pt_trains_every_token(tiny_model_dir, tmp_path):
+    path = tmp_path / 'text.txt'
+    path.write_text('The quick brown fox jumps over the lazy dog.\n' * 4)
+    result = pt_main(options(tiny_model_dir, path, tmp_path, max_steps=1, split_dataset_ratio=0, save_strategy='no'))
+    assert result.last_checkpoint is None
+    assert math.isfinite(result.log_history[0]['loss'])
+
+
+def final_weights(result):
+    return load_file(next(result.last_checkpoint.glob('*model.safetensors')))
+
+
+@pytest.mark.parametrize('tuner', ['lora', 'full'])
+def test_resumed_run_is_bit_identical(tiny_model_dir, chat_file, tmp_path, tuner):
+    """Stops in the middle of the second epoch of three; dropout is on."""
+    more = {'sft_type': tuner, 'split_dataset_ratio': 0, 'num_train_epochs': 3, 'save_steps': 4, 'seed': 7,
+            'save_total_limit': -1, 'full_determinism': True, 'lora_dropout': 0.3, 'batch_size': 1,
+            'gradient_accumulation_steps': 2}
+    whole = sft_main(options(tiny_model_dir, chat_file, tmp_path, **more))
+    assert [p.name for p in checkpoints_of(whole.run_dir)][:3] == ['checkpoint-4', 'checkpoint-8', 'checkpoint-12']
+    resumed = sft_main({'resume_from_checkpoint': str(whole.run_dir / 'checkpoint-8')})
+    assert resumed.run_dir != whole.run_dir
+    expected, got = final_weights(whole), final_weights(resumed)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    losses = [{row['step']: row['loss'] for row in r.log_history if 'loss' in row} for r in (whole, resumed)]
+    assert losses[0] == losses[1]
+
+
+def test_resume_latest_and_only_the_weights(tiny_model_dir, chat_file, tmp_path):
+    first = sft_main(options(tiny_model_dir, chat_file, tmp_path, max_steps=2, split_dataset_ratio=0))
+    again = sft_main({'resume_from_checkpoint': 'latest', 'resume_only_model': True,
+                      'output_dir': str(tmp_path / 'out'), 'max_steps': 1, 'learning_rate': 0.0})
+    assert again.log_history[0]['step'] == 1
+    before, after = final_weights(first), final_weights(again)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize('tuner', ['lora', 'full'])
+def test_a_run_that_blows_up_stops_and_saves_nothing_of_it(tiny_model_dir, chat_file, tmp_path, tuner):
+    with pytest.raises(NonFiniteError, match='(?s)(became|holds).*--learning_rate'):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, sft_type=tuner, learning_rate=1e30, max_grad_norm=0,
+                         save_steps=1, warmup_ratio=0.0, max_steps=6))
+    for checkpoint in (tmp_path / 'out').glob('*/*/checkpoint-*'):
+        for tensors in map(load_file, checkpoint.glob('*model.safetensors')):
+            assert all(torch.isfinite(t).all() for t in tensors.values())
+    assert not list((tmp_path / 'out').rglob('.tmp-*'))
+
+
+def test_out_of_memory_says_which_batch_and_what_to_do(tiny_model_dir, chat_file, tmp_path, monkeypatch):
+    def no_memory(*args, **kwargs):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
+
+    monkeypatch.setattr('swift.trainers.base.causal_lm_loss', no_memory)
+    with pytest.raises(SwiftError, match=r'step 1: a batch of 2 rows, \d+ tokens, the longest row \d+ tokens. '
+                                         r'Cheapest change: --per_device_train_batch_size 1'):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, max_steps=1, split_dataset_ratio=0))
