@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState
@@ -102,7 +103,10 @@ class CheckpointingTrainer(Trainer):
         if not self.args.should_save:
             return
         folder = output_dir or self.args.output_dir
-        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
+        model = self.accelerator.unwrap_model(self.model)
+        # peft would ask the hub whether the base model's embeddings were resized; ours never are
+        more = {'save_embedding_layers': False} if isinstance(model, PeftModel) else {}
+        model.save_pretrained(folder, state_dict=state_dict, **more)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
 

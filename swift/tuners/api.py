@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -43,7 +44,8 @@ class Swift:
             if not isinstance(one, PeftConfig):
                 raise UsageError(f'Swift.prepare_model takes peft configurations, got {type(one).__name__}.')
             if not isinstance(model, PeftModel):
-                model = get_peft_model(model, one, adapter_name=name)
+                with _no_deprecations():
+                    model = get_peft_model(model, one, adapter_name=name)
             elif name in model.peft_config:
                 raise UsageError(f'There is already an adapter called {name!r}; pass {{"another name": config}}.')
             else:
@@ -65,7 +67,9 @@ class Swift:
             if isinstance(model, PeftModel):
                 model.load_adapter(str(folder), adapter_name, is_trainable=is_trainable)
                 return model
-            return PeftModel.from_pretrained(model, str(folder), adapter_name=adapter_name, is_trainable=is_trainable)
+            with _no_deprecations():
+                return PeftModel.from_pretrained(model, str(folder), adapter_name=adapter_name,
+                                                 is_trainable=is_trainable)
         except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as e:
             reason = (str(e).strip() or type(e).__name__).splitlines()[0]
             raise SwiftError(f'The adapter in {folder} can not be loaded onto this model: {reason}') from e
@@ -115,6 +119,14 @@ def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)
+
+
+@contextmanager
+def _no_deprecations() -> Iterator[None]:
+    """peft asks for attributes by names that transformers 5.23 deprecates; a user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', category=FutureWarning, module='transformers')
+        yield
 
 
 def _check_adapter(folder: Path) -> None:

@@ -116,6 +116,7 @@ class JinjaRenderer:
                add_generation_prompt: bool = False) -> Rendered:
         chat = chat_messages(messages)
         real = apply_chat_template(self._tokenizer, chat, tools, add_generation_prompt=add_generation_prompt)
+        self._check_nothing_dropped(chat, tools, real, add_generation_prompt)
         trained = [i for i, m in enumerate(messages) if m.role == 'assistant' and weights.turns[i]]
         reasons = []
         for view in self._views(chat, tools):
@@ -132,6 +133,26 @@ class JinjaRenderer:
             reasons.append(lost or 'it rewrites a content or branches on it')
         raise RowError(f'the checkpoint\'s chat template can\'t be followed on this conversation: '
                        f'{"; ".join(dict.fromkeys(reasons))}. A registered template (--template NAME) may fit')
+
+    def _check_nothing_dropped(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], real: str,
+                               add_generation_prompt: bool) -> None:
+        """Raises:
+            RowError: the template writes the same without the tools, or without the calls of one message.
+        """
+        def is_same(chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> bool:
+            try:
+                return real == apply_chat_template(self._tokenizer, chat, tools,
+                                                   add_generation_prompt=add_generation_prompt)
+            except RowError:
+                return False
+
+        if tools and is_same(chat, ()):
+            raise RowError('the checkpoint\'s chat template does not write the tools of the row')
+        for i, message in enumerate(chat):
+            if 'tool_calls' in message:
+                without = {name: value for name, value in message.items() if name != 'tool_calls'}
+                if is_same([*chat[:i], without, *chat[i + 1:]], tools):
+                    raise RowError(f'the checkpoint\'s chat template does not write the tool calls of message {i}')
 
     # -- conversation -> views -----------------------------------------------------------------------------------
 
