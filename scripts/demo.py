@@ -1,7 +1,8 @@
 """``make demo``: teach a real model its name on a CPU, and show its answers before and after, side by side.
 
 SmolLM2-135M-Instruct learns who it is from 80 identity rows, mixed with 79 short general questions so that it forgets
-nothing; the general question below is not among them. Everything it needs lies in this repository and in two packages of the extra ``demo``.
+nothing; the general question below is not among them. Everything it needs lies in this repository and in two packages
+of the extra ``demo``.
 """
 
 from __future__ import annotations

@@ -49,3 +49,26 @@ def test_flags_named_in_the_pages_exist():
         text = (ROOT / 'docs' / page).read_text(encoding='utf-8')
         named = {name.replace('-', '_') for name in re.findall(r'--([A-Za-z][\w-]*)', text)}
         assert not named - known, page
+
+
+def test_every_page_has_a_chinese_twin_that_names_the_same_flags():
+    docs = ROOT / 'docs'
+    pages = [page for page in docs.glob('*.md')
+             if not page.stem.endswith('_zh') and page != _generator().TARGET]
+    wrong = []
+    for page in pages:
+        twin = page.with_name(f'{page.stem}_zh.md')
+        if not twin.is_file():
+            wrong.append(f'{page.name} has no {twin.name}')
+            continue
+        english, chinese = page.read_text(encoding='utf-8'), twin.read_text(encoding='utf-8')
+        if f'[中文]({twin.name})' not in english or f'[English]({page.name})' not in chinese:
+            wrong.append(f'{page.name} and {twin.name} do not link each other')
+        if lonely := _flags(english) ^ _flags(chinese):
+            wrong.append(f'{page.name} or {twin.name} alone names {", ".join(sorted(lonely))}')
+    assert not wrong
+    assert {twin.stem.removesuffix('_zh') for twin in docs.glob('*_zh.md')} == {page.stem for page in pages}
+
+
+def _flags(text: str) -> set[str]:
+    return set(re.findall(r'--[A-Za-z][A-Za-z0-9_-]*', text))

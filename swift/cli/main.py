@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. This module knows 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift.utils import env, launch
-from swift.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, SwiftError, UsageError
+from swift.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, SwiftError, UsageError
 from swift.utils.registry import suggest
 
 
@@ -60,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SwiftError as e:
         print(f'swift: error: {e}', file=sys.stderr)
         return e.exit_code
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f'swift: error: {e.filename or "A file"} could not be written: {e.strerror}.', file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         if env.local_rank() in (-1, 0):
             print('\nInterrupted.', file=sys.stderr)
@@ -102,7 +108,8 @@ def _run_checked(name: str, argv: list[str]) -> int:
         versions.check()
         for note in rules.notes(args):
             get_logger().warning(note)
-    command = launch.build_command(name, argv, os.environ)
+    in_group = name in launch.TRAINING_COMMANDS and args.train.deepspeed is not None
+    command = launch.build_command(name, argv, os.environ, always=in_group)
     if command:
         launch.replace_process(command)
     _load(COMMANDS[name].target)(args)

@@ -26,9 +26,11 @@ _GENERATION = 'generation_config.json'
 
 # What a checkpoint hands on to inference: how to load the model and how to speak to it.
 _MODEL_ARGS = ('model', 'model_type', 'model_revision', 'torch_dtype', 'attn_impl', 'rope_scaling', 'use_hf',
-               'template', 'system', 'truncation_strategy')
+               'template', 'system', 'truncation_strategy', 'max_new_tokens', 'do_sample', 'temperature', 'top_k',
+               'top_p', 'repetition_penalty', 'num_beams', 'stop_words', 'stream')
 _DATA_ARGS = ('dataset', 'val_dataset', 'split_dataset_ratio', 'data_seed', 'interleave_prob', 'stopping_strategy',
               'columns', 'model_name', 'model_author', 'custom_dataset_info', 'max_rejected_ratio', 'seed')
+_PATHS = ('model', 'dataset', 'val_dataset')  # the effective ones hold in every working folder
 # What a resumed run must not take over from the run it goes on with.
 _OWN_TO_A_RUN = ('resume_from_checkpoint', 'resume_only_model', 'ignore_data_skip', 'add_version',
                  'logging_dir')
@@ -45,7 +47,7 @@ class SavedArgs:
     Attributes:
         command: the subcommand ("sft").
         flat: flat name -> value, as typed or by default.
-        effective: name -> value of what was decided at run time: the template, the folder of a local model.
+        effective: name -> value of what was decided at run time: the template, absolute paths of model and data.
         version: of swift.
     """
 
@@ -75,8 +77,8 @@ def read_saved_args(folder: Path) -> SavedArgs | None:
     try:
         return SavedArgs(raw['command'], dict(raw['args']), dict(raw['effective']), raw['swift_version'])
     except (KeyError, TypeError, ValueError) as e:
-        raise SwiftError(f'{path} was not written by swift ({e} is missing or wrong); --load_args false goes on '
-                         'without it.') from e
+        raise SwiftError(f'{path} was not written by swift ({e} is missing or wrong). Take another checkpoint; '
+                         '`swift infer --load_args false` goes on without it.') from e
 
 
 def merge_for_inference(args: A, saved: SavedArgs, *, with_data: bool) -> A:
@@ -89,8 +91,9 @@ def merge_for_inference(args: A, saved: SavedArgs, *, with_data: bool) -> A:
 
 def merge_for_resume(args: A, saved: SavedArgs) -> A:
     """``args`` with everything that the interrupted run was started with; what the user typed wins."""
-    return _merge(args, saved, {name: value for name, value in saved.flat.items()
-                                if name not in _OWN_TO_A_RUN + _ONLY_WHEN_TYPED})
+    known = {name: value for name, value in saved.flat.items() if name not in _OWN_TO_A_RUN + _ONLY_WHEN_TYPED}
+    known |= {name: value for name, value in saved.effective.items() if name in _PATHS}
+    return _merge(args, saved, known)
 
 
 def _merge(args: A, saved: SavedArgs, known: dict[str, Any]) -> A:
@@ -128,6 +131,18 @@ def next_version(parent: Path) -> int:
     """One more than the highest N of the ``vN-...`` folders in ``parent``."""
     found = [int(match[1]) for path in parent.glob('v*-*') if (match := re.match(r'v(\d+)-', path.name))]
     return max(found, default=-1) + 1
+
+
+def claim_version(parent: Path, started: float) -> int:
+    """Make the next :func:`version_folder`, empty, and return its N; runs that begin together get one each."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        version = next_version(parent)
+        try:
+            version_folder(parent, version, started).mkdir()
+        except FileExistsError:
+            continue
+        return version
 
 
 def version_folder(parent: Path, version: int, started: float) -> Path:

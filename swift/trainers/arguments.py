@@ -62,6 +62,11 @@ def training_arguments(train: TrainArgs, *, run_dir: Path, seed: int, data_seed:
         'report_to': [name for name in train.report_to if name not in ('tensorboard', 'none')],
     }
     try:
-        return TrainingArguments(**(options | train.hf_options))
+        arguments = TrainingArguments(**(options | train.hf_options))
     except (ValueError, TypeError) as e:
         raise UsageError(f'The training arguments do not fit together: {e}') from e
+    if arguments.n_gpu > 1:
+        # Several GPUs in one process hold the layers of one model (--device_map). The Trainer would copy a model that
+        # fits into the first one to all of them (nn.DataParallel) unless it is told, as it tells itself elsewhere.
+        arguments._n_gpu = 1
+    return arguments

@@ -75,12 +75,10 @@ class SwiftTrainer(CheckpointingTrainer):
                 'pin_memory': self.args.dataloader_pin_memory, 'generator': torch.Generator().manual_seed(0)}
 
     def start_epoch(self) -> None:
-        """Give the sampler (or stream) the epoch that the next optimizer step belongs to."""
+        """Give the sampler the epoch that the next optimizer step belongs to; a stream counts its own."""
         if self._sampler is not None:
             steps = -(-len(self._sampler) // self._plan.accumulation)
             self._sampler.set_epoch(self.state.global_step // max(steps, 1))
-        elif isinstance(self.train_dataset, IterableDataset):
-            self.train_dataset.set_epoch(int(self.state.epoch or 0))
 
     def end_step(self) -> None:
         """Stop the clock of tokens/s: evaluation and saving don't count."""
@@ -191,7 +189,15 @@ class SwiftTrainer(CheckpointingTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to a training row what happened since the last one: accuracy, speed, memory, time that remains."""
         if 'loss' in logs:
-            logs = logs | self._window.summary(self.accuracy_name, self.state, self._plan.world, self.args.device)
+            sums, seconds = self._window.close()
+            if self._plan.world > 1:
+                sums = self.accelerator.reduce(sums, reduction='sum')
+            correct, total, tokens = sums.tolist()
+            if total:
+                logs[self.accuracy_name] = correct / total
+            logs |= {'tokens': int(tokens), 'tokens_per_second': tokens / max(seconds, 1e-9),
+                     'memory(GiB)': memory_gib(self.args.device),
+                     'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
             self._window = _Window(losses=self._window.losses)
         super().log({key: round(value, 8) if isinstance(value, float) else value for key, value in logs.items()},
                     start_time)
@@ -202,8 +208,7 @@ class _Window:
 
     def __init__(self, losses: list[torch.Tensor] | None = None) -> None:
         self.losses: list[torch.Tensor] = losses or []
-        self._parts: list[torch.Tensor] = []
-        self._tokens = 0
+        self._sums: list[torch.Tensor] = []
         self._seconds = 0.0
         self._running_since: float | None = None
 
@@ -217,17 +222,12 @@ class _Window:
             self._running_since = None
 
     def add(self, parts: LossParts, batch: dict[str, torch.Tensor]) -> None:
-        self._parts.append(torch.stack([parts.correct, parts.total]))
-        self._tokens += batch['input_ids'].numel() if 'attention_mask' not in batch else int(batch['lengths'].sum())
+        self._sums.append(torch.stack([parts.correct, parts.total, batch['num_tokens'].to(parts.total)]))
 
-    def summary(self, accuracy_name: str, state: Any, world: int, device: torch.device) -> dict[str, Any]:
-        correct, total = torch.stack(self._parts).sum(0).tolist() if self._parts else (0.0, 0.0)
+    def close(self) -> tuple[torch.Tensor, float]:
+        """Sums of this process (right predictions, of how many, tokens of rows; float64 [3]) and seconds of steps."""
         self.pause()
-        row = {accuracy_name: correct / total} if total else {}
-        tokens = self._tokens * world
-        return row | {'tokens': tokens, 'tokens_per_second': tokens / max(self._seconds, 1e-9),
-                      'memory(GiB)': memory_gib(device),
-                      'global_step/max_steps': f'{state.global_step}/{state.max_steps}'}
+        return torch.stack(self._sums).double().sum(0), self._seconds
 
 
 def memory_gib(device: torch.device) -> float:

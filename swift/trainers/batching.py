@@ -7,6 +7,7 @@ only cut one order into pieces, so every split of the same step holds the same r
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,24 +102,37 @@ class CountedRows(Dataset):
 
 
 class RankStream(IterableDataset):
-    """Every ``world``-th row of a stream, starting at ``rank``."""
+    """Every ``world``-th row of a stream that is read again and again, starting at ``rank``.
+
+    One endless iteration, because ``--max_steps`` ends it: no step is cut short where the stream begins anew, ranks
+    stay together there, and a resumed run finds its row by counting, in whichever pass it is.
+    """
 
     def __init__(self, stream: IterableDataset, plan: StepPlan) -> None:
         self._stream = stream
         self._plan = plan
 
-    def set_epoch(self, epoch: int) -> None:
-        self._stream.set_epoch(epoch)
-
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for number, row in enumerate(self._stream):
-            if number % self._plan.world == self._plan.rank:
-                yield row
+        number, number_before = 0, -1
+        for epoch in itertools.count():
+            if number == number_before:  # nothing in a whole pass: a loader worker may have no row to read
+                return
+            number_before = number
+            self._stream.set_epoch(epoch)
+            for row in self._stream:
+                if number % self._plan.world == self._plan.rank:
+                    yield row
+                number += 1
 
 
 def forward_takes(model: nn.Module, name: str) -> bool:
     """Whether the forward of a transformers model (not of a wrapper around it) names this argument."""
     return name in inspect.signature(model.forward).parameters
+
+
+def is_spread(model: nn.Module) -> bool:
+    """Whether layers of one model lie on several devices (accelerate's ``device_map``)."""
+    return len(set(vars(model).get('hf_device_map', {}).values())) > 1
 
 
 @torch.no_grad()

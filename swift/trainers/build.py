@@ -18,7 +18,7 @@ from swift.llm.args.groups import TrainArgs
 from swift.llm.template.collate import collate
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
-from swift.trainers.batching import StepPlan, forward_takes, keeps_rows_apart
+from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_rows_apart
 from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.utils import env
@@ -57,7 +57,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
         data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line),
         plan=plan, data_seed=data_seed,
-        head_takes_positions=forward_takes(bare, 'logits_to_keep'), accuracy=train.acc_strategy,
+        # of a model on several devices the head lies on another one than the positions that it would be indexed with
+        head_takes_positions=forward_takes(bare, 'logits_to_keep') and not is_spread(bare), accuracy=train.acc_strategy,
         accuracy_steps=train.acc_steps, lora_plus_ratio=lora_plus_ratio, complete_checkpoint=complete_checkpoint)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(LoopCallback(trainer.start_epoch, trainer.end_step))

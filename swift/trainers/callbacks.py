@@ -12,7 +12,9 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from swift.trainers.plots import draw_curves
+from swift.utils.logging import get_logger
 
+logger = get_logger()
 LOG_FILE = 'logging.jsonl'
 _SECONDS_BETWEEN_DRAWINGS = 60.0  # drawing takes about a second
 
@@ -71,8 +73,11 @@ class LogFileCallback(TrainerCallback):
         remaining = elapsed / done * (state.max_steps - state.global_step) if done else None
         row = {**(logs or {}), 'step': state.global_step, 'elapsed_time': duration(elapsed),
                'remaining_time': duration(remaining) if remaining is not None else None}
-        with open(self._run_dir / LOG_FILE, 'a', encoding='utf-8') as file:
-            file.write(json.dumps(row, ensure_ascii=False) + '\n')
+        try:
+            with open(self._run_dir / LOG_FILE, 'a', encoding='utf-8') as file:
+                file.write(json.dumps(row, ensure_ascii=False) + '\n')
+        except OSError as e:  # a full disk must not end the training; checkpoints tell for themselves
+            logger.warning('%s could not be written: %s', self._run_dir / LOG_FILE, e)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if time.time() - self._drawn_at > _SECONDS_BETWEEN_DRAWINGS:
@@ -84,8 +89,11 @@ class LogFileCallback(TrainerCallback):
 
     def _draw(self, state: TrainerState) -> None:
         if self._draws and state.is_world_process_zero:
-            draw_curves(state.log_history, self._run_dir / 'images')
             self._drawn_at = time.time()
+            try:
+                draw_curves(state.log_history, self._run_dir / 'images')
+            except OSError as e:
+                logger.warning('%s could not be drawn: %s', self._run_dir / 'images', e)
 
 
 class ProgressCallback(TrainerCallback):

@@ -108,7 +108,12 @@ class CheckpointingTrainer(Trainer):
         more = {'save_embedding_layers': False} if isinstance(model, PeftModel) else {}
         model.save_pretrained(folder, state_dict=state_dict, **more)
         if self.processing_class is not None:
-            self.processing_class.save_pretrained(folder)
+            try:
+                self.processing_class.save_pretrained(folder)
+            except Exception as e:
+                if type(e) is not Exception:
+                    raise
+                raise OSError(f'the tokenizer: {e}') from e  # its Rust library has no other class for a full disk
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.is_deepspeed_enabled:
@@ -128,6 +133,9 @@ class CheckpointingTrainer(Trainer):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         if not self.is_deepspeed_enabled:  # DeepSpeed reads its own
+            if not (Path(checkpoint) / 'optimizer.json').is_file():
+                raise SwiftError(f'{checkpoint} has no optimizer state (--save_only_model true leaves it out), so the '
+                                 'run can\'t go on exactly; --resume_only_model true starts anew from its weights.')
             self.optimizer.load_state_dict(load_tree(Path(checkpoint), 'optimizer'))
         self.lr_scheduler.load_state_dict(load_tree(Path(checkpoint), 'scheduler'))
 

@@ -12,10 +12,18 @@ import torch
 
 from swift.llm.args.groups import TrainArgs
 from swift.utils import env
+from swift.utils.errors import UsageError
 
 
 def join_processes(train: TrainArgs) -> None:
-    """Start the process group that torchrun's environment describes; nothing when alone."""
+    """Start the process group that torchrun's environment describes; nothing when alone.
+
+    Raises:
+        UsageError: DeepSpeed without torchrun's environment; it would look for MPI.
+    """
+    if train.deepspeed and env.local_rank() < 0:
+        raise UsageError('--deepspeed runs under torchrun, which the command line starts when --deepspeed is typed or '
+                         'NPROC_PER_NODE is above 1.')
     if env.world_size() == 1 or torch.distributed.is_initialized():
         return
     if torch.accelerator.is_available():

@@ -78,16 +78,19 @@ def verify_manifest(folder: Path) -> str | None:
     if not (folder / MANIFEST).is_file():
         return f'{folder} has no {MANIFEST}: it was never finished'
     try:
-        files = read_json(folder / MANIFEST)['files']
-    except (SwiftError, KeyError, TypeError):
+        files = {name: (entry['size'], entry['sha256'])
+                 for name, entry in read_json(folder / MANIFEST)['files'].items()}
+    except (SwiftError, KeyError, TypeError, AttributeError):
         return f'{folder / MANIFEST} is unreadable'
-    for name, entry in files.items():
+    if not files:
+        return f'{folder / MANIFEST} lists no files'
+    for name, (size, digest) in files.items():
         path = folder / name
         if not path.is_file():
             return f'{path} is missing'
-        if path.stat().st_size != entry['size']:
-            return f'{path} has {path.stat().st_size} bytes, not {entry["size"]}'
-        if sha256(path) != entry['sha256']:
+        if path.stat().st_size != size:
+            return f'{path} has {path.stat().st_size} bytes, not {size}'
+        if sha256(path) != digest:
             return f'{path} does not have the hash it was written with'
     return None
 

@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def build_command(command: str, argv: Sequence[str], environ: Mapping[str, str],
-                  find_port: Callable[[], int] = free_port) -> list[str] | None:
+                  find_port: Callable[[], int] = free_port, *, always: bool = False) -> list[str] | None:
     """The command line that trains with several processes, or None when this process does the work.
 
     Args:
@@ -46,6 +46,7 @@ def build_command(command: str, argv: Sequence[str], environ: Mapping[str, str],
         argv: its arguments, already checked.
         environ: where the variables are looked up.
         find_port: finds a port when one machine trains and MASTER_PORT is not set.
+        always: launch a single process, too, because it needs the launcher's environment (DeepSpeed).
 
     Raises:
         UsageError: a variable has no usable value, or one that several machines need is missing.
@@ -56,7 +57,7 @@ def build_command(command: str, argv: Sequence[str], environ: Mapping[str, str],
     if processes not in ('gpu', 'cpu', 'auto'):
         processes = str(_number('NPROC_PER_NODE', processes, 1))
     nodes = str(_number('NNODES', nodes, 1))
-    if processes == '1' and nodes == '1':
+    if processes == '1' and nodes == '1' and not always:
         return None
     where = _one_machine(environ, find_port) if nodes == '1' else _several_machines(nodes, environ)
     return [sys.executable, '-m', LAUNCHER, '--nproc_per_node', processes, *where, '-m', f'swift.cli.{command}', *argv]

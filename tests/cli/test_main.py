@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,12 @@ def test_errors_of_the_user_show_their_message_only(calls, capsys, monkeypatch):
     monkeypatch.setattr(cli, '_load', _raises(NonFiniteError('the loss is NaN at step 3')))
     assert cli.main(_sft()) == 1
     assert capsys.readouterr().err == 'swift: error: the loss is NaN at step 3\n'
+
+
+def test_a_full_disk_is_one_line(calls, capsys, monkeypatch):
+    monkeypatch.setattr(cli, '_load', _raises(OSError(errno.ENOSPC, 'No space left on device', '/x/args.json')))
+    assert cli.main(_sft()) == 1
+    assert capsys.readouterr().err == 'swift: error: /x/args.json could not be written: No space left on device.\n'
 
 
 def test_ctrl_c_ends_with_130(calls, capsys, monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Mamba2Config, Mamba2ForCausalLM
 
-from swift.trainers.batching import StepBatchSampler, StepPlan, keeps_rows_apart
+from swift.trainers.batching import RankStream, StepBatchSampler, StepPlan, keeps_rows_apart
 
 
 def steps(n_rows, batch_size, accumulation, world, epoch=0, seed=3):
@@ -50,6 +50,31 @@ def test_order_changes_with_the_epoch_and_is_repeatable():
 def test_drop_last_leaves_out_the_smaller_step():
     sampler = StepBatchSampler(10, StepPlan(2, 2), seed=0, drop_last=True)
     assert len(list(sampler)) == len(sampler) == 4
+
+
+class ThreeRows:
+    """A stream of three rows whose order is another one in each pass."""
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return ((self.epoch, row) for row in range(3))
+
+
+def test_a_stream_goes_on_with_its_next_pass_in_the_middle_of_a_step():
+    expected = [(epoch, row) for epoch in range(3) for row in range(3)]
+    assert list(itertools.islice(RankStream(ThreeRows(), StepPlan(2, 1)), 9)) == expected
+    ranks = [list(itertools.islice(RankStream(ThreeRows(), StepPlan(1, 1, rank, 2)), 4)) for rank in (0, 1)]
+    assert ranks == [expected[0:8:2], expected[1:8:2]], 'ranks stay together where a pass ends'
+
+
+def test_a_stream_without_rows_ends():
+    class NoRows(ThreeRows):
+        def __iter__(self):
+            return iter(())
+
+    assert list(RankStream(NoRows(), StepPlan(1, 1))) == []
 
 
 def test_attention_models_keep_rows_apart(tiny_model_dir):

@@ -66,7 +66,10 @@ def test_a_new_folder_replaces_the_old_one(tmp_path):
     (lambda f: (f / 'sub' / 'a.txt').unlink(), 'missing'),
     (lambda f: (f / files.MANIFEST).unlink(), 'never finished'),
     (lambda f: (f / files.MANIFEST).write_text('{'), 'unreadable'),
-    (lambda f: (f / files.MANIFEST).write_text('[]'), 'unreadable')])
+    (lambda f: (f / files.MANIFEST).write_text('[]'), 'unreadable'),
+    (lambda f: (f / files.MANIFEST).write_text('{"files": [1]}'), 'unreadable'),
+    (lambda f: (f / files.MANIFEST).write_text('{"files": {"sub/a.txt": 3}}'), 'unreadable'),
+    (lambda f: (f / files.MANIFEST).write_text('{"files": {}}'), 'lists no files')])
 def test_harm_to_a_folder_is_noticed(tmp_path, harm, text):
     _folder(tmp_path / 't')
     harm(tmp_path / 't')

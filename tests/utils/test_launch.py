@@ -35,6 +35,12 @@ def test_several_processes_on_one_machine(command):
         '--master_port', '12345', '-m', f'swift.cli.{command}', *ARGV]
 
 
+def test_one_process_that_needs_the_launcher():
+    command = build_command('sft', ARGV, {}, find_port=lambda: 12345, always=True)
+    assert command[3:5] == ['--nproc_per_node', '1'] and command[-len(ARGV):] == ARGV
+    assert build_command('sft', ARGV, {'LOCAL_RANK': '0'}, always=True) is None, 'it is launched already'
+
+
 def test_the_users_port_is_kept():
     command = _build(NPROC_PER_NODE='gpu', MASTER_PORT='29501', MASTER_ADDR='10.0.0.1')
     assert command[3:9] == ['--nproc_per_node', 'gpu', '--master_addr', '10.0.0.1', '--master_port', '29501']

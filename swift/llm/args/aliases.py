@@ -289,8 +289,6 @@ NOT_YET: dict[str, str] = {
               f'adapters {_MANY_LATER}.', 'adapters'),
     **_refuse(f'{_LATER} in training; --resume_from_checkpoint DIR takes the settings that matter.',
               'load_args load_data_args'),
-    **_refuse(f'it belongs to `swift infer`; evaluation by generation {_LATER}.',
-              'max_new_tokens do_sample temperature top_k top_p repetition_penalty num_beams stop_words stream'),
     **_refuse(f'probabilities of tokens {_MANY_LATER}.', 'logprobs top_logprobs max_logprobs'),
     **_refuse(f'answers in a fixed shape {_MANY_LATER}.', 'structured_outputs_regex'),
     **_refuse(f'vLLM {_LATER}; --infer_backend transformers works.',

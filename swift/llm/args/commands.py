@@ -28,6 +28,7 @@ class SftArguments(Arguments, command='sft'):
     data: DataArgs = field(default_factory=DataArgs)
     tuner: TunerArgs = field(default_factory=TunerArgs)
     train: TrainArgs = field(default_factory=TrainArgs)
+    generation: GenerationArgs = field(default_factory=GenerationArgs)
     run: RunArgs = field(default_factory=RunArgs)
 
 
@@ -40,6 +41,7 @@ class PtArguments(Arguments, command='pt'):
     data: DataArgs = field(default_factory=lambda: DataArgs(lazy_tokenize=True))
     tuner: TunerArgs = field(default_factory=lambda: TunerArgs(tuner_type='full', target_modules=['ALL']))
     train: TrainArgs = field(default_factory=lambda: TrainArgs(eval_steps=500))
+    generation: GenerationArgs = field(default_factory=GenerationArgs)
     run: RunArgs = field(default_factory=RunArgs)
 
 

@@ -26,7 +26,7 @@ class ModelArgs(Group):
         'the model belongs to.')
     model_revision: str | None = opt(None, 'Branch, tag or commit on the hub; default: the main branch.')
     torch_dtype: Literal['auto', 'bfloat16', 'float16', 'float32'] = opt(
-        'auto', 'Type of the weights. auto: what the device and the checkpoint support best (float32 on a CPU).')
+        'auto', 'Type of the weights. auto: what the device supports best (float32 on a CPU).')
     attn_impl: Literal['auto', 'sdpa', 'eager', 'flash_attention_2', 'flash_attention_3'] = opt(
         'auto', 'Attention implementation. auto: the fastest one that the device has.')
     device_map: str | None = opt(
@@ -90,8 +90,8 @@ class DataArgs(Group):
     custom_dataset_info: str | None = opt(None, 'More data sets: the path of a JSON file, or JSON text.')
     external_plugins: list[str] = opt([], 'Python files of yours that register models, templates or data sets. They '
                                           'are run.')
-    lazy_tokenize: bool | None = opt(None, 'Tokenise a row when it is used instead of all rows first. Default: no '
-                                           '(pt: yes).')
+    lazy_tokenize: bool | None = opt(None, 'Taken for scripts that set it: either way rows are tokenised once into a '
+                                           'cache on disk and read from there when they are used.')
 
     def further_problems(self) -> list[str]:
         problems = [f'--{name} takes one name, or two: Chinese and English. Got {len(value)}: {" | ".join(value)}. '
@@ -183,7 +183,8 @@ class TrainArgs(Group):
                                                    '--output_dir.')
     resume_only_model: bool = opt(False, 'Take only the weights from that checkpoint, and start the schedule anew.')
     ignore_data_skip: bool = opt(False, 'Do not skip the rows that were already seen when resuming.')
-    gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: on a GPU.')
+    gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: not '
+                                                        'on a CPU.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
     fsdp: str = opt('', 'FSDP options of transformers ("full_shard auto_wrap").')
     fsdp_config: str | None = opt(None, 'FSDP configuration: a JSON file, or JSON text.')
@@ -219,7 +220,7 @@ class RunArgs(Group):
 
 @dataclass(frozen=True)
 class GenerationArgs(Group):
-    """How answers are generated. None leaves a value to the model's own generation config."""
+    """How answers are generated; in training, how `swift infer --ckpt_dir` will. None is up to the model's config."""
 
     max_new_tokens: int = opt(2048, 'Longest answer.', unit='tokens', at_least=1)
     temperature: float | None = opt(None, 'Randomness; 0 takes the likeliest token each time.', at_least=0)

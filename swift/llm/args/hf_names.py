@@ -1,6 +1,6 @@
-"""Names of ``transformers.TrainingArguments`` that pass through as typed (a test compares them with transformers).
+"""Names that transformers defines: of ``TrainingArguments``, which pass through as typed, and values of a few of them.
 
-Written down so that a flag can be checked without importing transformers, which takes seconds.
+Written down so that a flag can be checked without importing transformers, which takes seconds; a test compares them.
 """
 
 from __future__ import annotations
@@ -29,4 +29,23 @@ HF_NAMES: tuple[str, ...] = (
     'skip_memory_metrics', 'tf32', 'torch_compile', 'torch_compile_backend', 'torch_compile_mode',
     'torch_empty_cache_steps', 'trackio_bucket_id', 'trackio_space_id', 'trackio_static_space_id',
     'train_sampling_strategy', 'use_cache', 'use_cpu', 'use_liger_kernel', 'warmup_steps', 'weight_decay',
+)
+OPTIMIZERS: tuple[str, ...] = (
+    'adafactor', 'adagrad', 'adalomo', 'adamw_8bit', 'adamw_anyprecision', 'adamw_bnb_8bit', 'adamw_torch',
+    'adamw_torch_4bit', 'adamw_torch_8bit', 'adamw_torch_fused', 'adamw_torch_npu_fused', 'adamw_torch_xla',
+    'ademamix', 'ademamix_8bit', 'apollo_adamw', 'apollo_adamw_layerwise', 'galore_adafactor',
+    'galore_adafactor_layerwise', 'galore_adamw', 'galore_adamw_8bit', 'galore_adamw_8bit_layerwise',
+    'galore_adamw_layerwise', 'grokadamw', 'lion_32bit', 'lion_8bit', 'lomo', 'paged_adamw_32bit',
+    'paged_adamw_8bit', 'paged_ademamix_32bit', 'paged_ademamix_8bit', 'paged_lion_32bit', 'paged_lion_8bit',
+    'rmsprop', 'rmsprop_bnb', 'rmsprop_bnb_32bit', 'rmsprop_bnb_8bit', 'schedule_free_adamw',
+    'schedule_free_radam', 'schedule_free_sgd', 'sgd', 'stable_adamw',
+)
+SCHEDULERS: tuple[str, ...] = (
+    'constant', 'constant_with_warmup', 'cosine', 'cosine_warmup_with_min_lr', 'cosine_with_min_lr',
+    'cosine_with_restarts', 'greedy', 'inverse_sqrt', 'linear', 'polynomial', 'reduce_lr_on_plateau',
+    'warmup_stable_decay',
+)
+REPORTERS: tuple[str, ...] = (
+    'clearml', 'codecarbon', 'comet_ml', 'dagshub', 'dvclive', 'flyte', 'mlflow', 'neptune', 'swanlab',
+    'tensorboard', 'trackio', 'wandb',
 )

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swift.llm.args.fields import ArgumentsError
+from swift.llm.args.hf_names import OPTIMIZERS, REPORTERS, SCHEDULERS
 from swift.llm.args.parser import Arguments, flags
 from swift.utils.errors import MissingExtraError
-from swift.utils.extras import require
+from swift.utils.extras import available, require
 from swift.utils.registry import suggest
 
 Rule = Callable[[Arguments], str | None]
 ZERO = ('zero1', 'zero2', 'zero3', 'zero2_offload', 'zero3_offload')
-_DATA_SUFFIXES = ('.jsonl', '.json', '.csv', '.tsv', '.parquet', '.txt')
+_DATA_SUFFIXES = ('.jsonl', '.json', '.csv', '.parquet', '.txt')
 _SPREADING = ('auto', 'balanced', 'balanced_low_0', 'sequential')
 _DEVICE = re.compile('|'.join(_SPREADING) + r'|cpu|mps|(cuda|npu|xpu)(:\d+)?')
 
@@ -199,6 +200,25 @@ def scheduler_kwargs_are_a_map(args) -> str | None:
     return _json_problem('lr_scheduler_kwargs', args.train.lr_scheduler_kwargs, dict)
 
 
+def names_of_transformers_exist(args) -> str | None:
+    """``--optim``, ``--lr_scheduler_type`` and ``--report_to`` take names that transformers knows."""
+    known = {'optim': OPTIMIZERS, 'lr_scheduler_type': SCHEDULERS, 'report_to': (*REPORTERS, 'none')}
+    for name, choices in known.items():
+        value = args.train.__dict__[name]
+        for word in value if isinstance(value, list) else [value]:
+            if word not in choices:
+                return f'--{name} {word} is not known.{suggest(word, choices)} Known: {", ".join(choices)}.'
+    return None
+
+
+def reporters_are_installed(args) -> str | None:
+    """TensorBoard is the default and may be missing; what was named instead may not."""
+    missing = [name for name in args.train.report_to
+               if name in REPORTERS and name != 'tensorboard' and not available(name)]
+    return (f'--report_to {missing[0]} needs a package that is not installed: pip install {missing[0]}'
+            if missing else None)
+
+
 # ---------------------------------------------------------------------------------------------------------- inference
 
 def adapters_exist(args) -> str | None:
@@ -280,14 +300,14 @@ def warmup_told_twice(args) -> str | None:
 COMMON: tuple[Rule, ...] = (
     model_is_named, model_folder_exists, data_files_exist, plugins_exist, dataset_info_exists, columns_is_a_map,
     device_map_is_one, max_memory_has_device_map, rope_scaling_has_length, probabilities_fit_datasets,
-    self_cognition_has_names)
+    self_cognition_has_names, sampling_is_possible)
 TRAINING: tuple[Rule, ...] = (
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
     adapter_has_targets, regex_compiles, resume_folder_exists, resume_switches_need_resume, deepspeed_is_there,
-    one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map)
+    one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map, names_of_transformers_exist,
+    reporters_are_installed)
 INFERENCE: tuple[Rule, ...] = (
-    adapters_exist, merge_has_adapter, data_args_need_checkpoint, batch_has_rows, beams_do_not_stream,
-    sampling_is_possible)
+    adapters_exist, merge_has_adapter, data_args_need_checkpoint, batch_has_rows, beams_do_not_stream)
 NOTES: tuple[Rule, ...] = (
     adapter_flags_without_adapter, evaluation_without_rows, split_beside_val_dataset, epochs_beside_steps,
     warmup_told_twice)

@@ -35,13 +35,15 @@ SAMPLE_ROWS = 20
 class Datasets:
     """What a run trains on and what it evaluates on; either may be None. ``report`` says what became of every row.
 
-    ``sample`` holds the first training rows as standard rows, at most ``SAMPLE_ROWS``.
+    ``sample`` holds the first training rows as standard rows, at most ``SAMPLE_ROWS``. ``identity`` is the same for the
+    same training tokens: a hash of data, template and options a data set (a stream has none).
     """
 
     train: EncodedDataset | StreamedDataset | None
     eval: EncodedDataset | None
     report: DataReport
     sample: list[dict[str, Any]] = field(default_factory=list)
+    identity: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def load_datasets(args: DataArgs, template: Encoder, *, seed: int, run_dir: Path
     report.log(logger)
     check_rejected(report, args.max_rejected_ratio, run_dir)
     trained = encoded[:len(args.dataset)] if with_train else []
-    return Datasets(_train(trained, args, seed) if with_train else None, _eval(encoded), report, _sample(trained))
+    return Datasets(_train(trained, args, seed) if with_train else None, _eval(encoded), report, _sample(trained),
+                    [one.tokens.key for one in trained])
 
 
 def load_rows(args: DataArgs, *, seed: int, access: HubAccess | None = None) -> StandardRows:

@@ -67,6 +67,14 @@ def parse_spec(text: str) -> DatasetSpec:
     return DatasetSpec(text, rest, hub, subsets, count, path)
 
 
+def anchored(text: str) -> str:
+    """The same data set for a reader in any working folder: a relative path becomes an absolute one."""
+    spec = parse_spec(text)
+    if spec.path is None or not text.startswith(spec.name):
+        return text
+    return str(spec.path.absolute()) + text[len(spec.name):]
+
+
 def _existing(text: str) -> Path | None:
     path = Path(text).expanduser()
     return path if text and path.exists() else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +14,15 @@ from typing import Any
 from transformers import set_seed
 
 from swift.llm import checkpoint
+from swift.llm.args import rules
 from swift.llm.args.commands import PtArguments, SftArguments
 from swift.llm.args.derive import effective
 from swift.llm.args.given import given_arguments
 from swift.llm.dataset.hub import HubAccess
 from swift.llm.dataset.load import Datasets, load_datasets
 from swift.llm.dataset.registry import import_plugins
+from swift.llm.dataset.report import check_rejected
+from swift.llm.dataset.spec import anchored
 from swift.llm.model.adapt import adapt
 from swift.llm.model.load import LoadedModel, load_model
 from swift.llm.template.encode import Template, check_drift, make_template
@@ -29,7 +34,7 @@ from swift.trainers.checkpointing import checkpoints_of, resumable
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.trainers.processes import agree, join_processes, leave_processes, wait_for_all
 from swift.utils import env
-from swift.utils.errors import SwiftError
+from swift.utils.errors import SwiftError, UsageError
 from swift.utils.files import remove_leftovers
 from swift.utils.logging import get_logger
 
@@ -83,8 +88,9 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         run_dir = _make_run_dir(args)
         data = load_datasets(args.data, template, seed=args.run.seed, run_dir=run_dir, access=HubAccess.of(args.model))
         _check_rows(template, data, args.template.allow_template_drift)
+        _check_same_rows(data, resume_from)
         model = adapt(loaded.model, args.tuner, family=loaded.family)
-        decided = _decided(typed, loaded, template)
+        decided = _decided(typed, loaded, template, data)
         trainer = build_trainer(
             model, loaded.tokenizer, data.train, data.eval, args.train, run_dir=run_dir, seed=args.run.seed,
             data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
@@ -92,10 +98,10 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
             complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
         if env.is_main_process():
             checkpoint.save_args(run_dir, typed, decided)
-        if resume_from is not None and args.train.resume_only_model:
-            trainer.load_weights(resume_from)
-            resume_from = None
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        _run(trainer, run_dir, resume_from, only_weights=args.train.resume_only_model)
+        if args.data.streaming:  # what a stream rejects is known in full only now
+            data.report.log(logger)
+            check_rejected(data.report, args.data.max_rejected_ratio, run_dir)
         return _report(trainer, run_dir)
     finally:
         leave_processes()
@@ -106,7 +112,8 @@ def _find_resume(args: SftArguments | PtArguments) -> Path | None:
     typed = args.train.resume_from_checkpoint
     if typed is None:
         return None
-    return resumable(checkpoint.latest_run(Path(args.train.output_dir)) if typed == 'latest' else Path(typed))
+    return resumable(checkpoint.latest_run(Path(args.train.output_dir).expanduser()) if typed == 'latest'
+                     else Path(typed).expanduser())
 
 
 def _as_before(args: SftArguments | PtArguments, resume_from: Path) -> SftArguments | PtArguments:
@@ -114,21 +121,38 @@ def _as_before(args: SftArguments | PtArguments, resume_from: Path) -> SftArgume
     if saved is None:
         raise SwiftError(f'{resume_from} has no {checkpoint.ARGS_FILE}, so it is not a checkpoint of swift.')
     logger.info('Going on from %s; what is not typed is as in that run.', resume_from)
-    return checkpoint.merge_for_resume(args, saved)
+    args = checkpoint.merge_for_resume(args, saved)
+    rules.enforce(args)
+    return args
 
 
 def _make_run_dir(args: SftArguments | PtArguments) -> Path:
     """``output/<model>/vN-<time>``, or ``--output_dir`` itself with ``--add_version false``; the same on every rank."""
     root = Path(args.train.output_dir).expanduser().resolve()
+    if env.is_main_process():
+        _check_writable(root)
     if args.train.add_version:
-        parent = root / checkpoint.run_name(args.model.model, args.model.model_type)
-        root = checkpoint.version_folder(parent, agree(checkpoint.next_version(parent)), agree(int(time.time())))
+        parent, started = root / checkpoint.run_name(args.model.model, args.model.model_type), agree(int(time.time()))
+        version = agree(checkpoint.claim_version(parent, started) if env.is_main_process() else 0)
+        root = checkpoint.version_folder(parent, version, started)
     if env.is_main_process():
         root.mkdir(parents=True, exist_ok=True)
         remove_leftovers(root)
         logger.info('Run folder: %s', root)
     wait_for_all()
     return root
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises:
+        UsageError: the folder can't be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise UsageError(f'--output_dir {folder} can\'t be written to: {e.strerror}.') from e
 
 
 def _sharded(args: SftArguments | PtArguments) -> bool:
@@ -141,13 +165,36 @@ def _check_rows(template: Template, data: Datasets, allow_drift: bool) -> None:
     check_drift(template, data.sample, allow_drift)
     if env.is_main_process():
         for encoded in template.encode_batch(data.sample[:_PREVIEW_ROWS]):
-            print(preview(encoded, template, color=env.wants_color()), flush=True)
+            print(preview(encoded, template, color=env.wants_color() and sys.stdout.isatty()), flush=True)
 
 
-def _decided(args: SftArguments | PtArguments, loaded: LoadedModel, template: Template) -> dict[str, Any]:
-    decided = {'template': template.name} if template.name in TEMPLATES else {}
+def _check_same_rows(data: Datasets, resume_from: Path | None) -> None:
+    """Say so when a resumed run can't go on with the rows of the interrupted one."""
+    saved = checkpoint.read_saved_args(resume_from) if resume_from is not None else None
+    if saved is not None and saved.effective.get('data', data.identity) != data.identity:
+        logger.warning('Training data, tokenizer, template or an option that changes tokens is not as in the run of %s: '
+                       'the order of its rows can not be continued, and some may be seen twice.', resume_from)
+
+
+def _run(trainer: SwiftTrainer, run_dir: Path, resume_from: Path | None, *, only_weights: bool) -> None:
+    if resume_from is not None and only_weights:
+        trainer.load_weights(resume_from)
+        resume_from = None
+    try:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    except KeyboardInterrupt:
+        _tell_how_to_go_on(run_dir, resume_from)
+        raise
+
+
+def _decided(args: SftArguments | PtArguments, loaded: LoadedModel, template: Template,
+             data: Datasets) -> dict[str, Any]:
+    decided: dict[str, Any] = {'template': template.name} if template.name in TEMPLATES else {}
     if args.model.model is not None and Path(args.model.model).expanduser().is_dir():
         decided['model'] = str(loaded.path)
+    decided['dataset'] = [anchored(spec) for spec in args.data.dataset]
+    decided['data'] = data.identity
+    decided['val_dataset'] = [anchored(spec) for spec in args.data.val_dataset]
     return decided
 
 
@@ -156,6 +203,18 @@ def _complete(folder: Path, args: SftArguments | PtArguments, decided: dict[str,
     """What belongs into a checkpoint beside weights and state: arguments, and where generation stops."""
     checkpoint.save_args(folder, args, decided)
     checkpoint.save_generation_config(folder, loaded.path, template.stop_ids)
+
+
+def _tell_how_to_go_on(run_dir: Path, resumed_from: Path | None) -> None:
+    """Name the newest checkpoint of an interrupted run; what is under that name was whole when it was written."""
+    if not env.is_main_process():
+        return
+    print(file=sys.stderr)  # below the progress bar
+    newest = (checkpoints_of(run_dir) or [resumed_from])[-1]
+    if newest is None:
+        logger.warning('Stopped before the first checkpoint; --save_steps N saves sooner.')
+    else:
+        logger.warning('Stopped. Go on with: swift sft --resume_from_checkpoint %s', shlex.quote(str(newest)))
 
 
 def _report(trainer: SwiftTrainer, run_dir: Path) -> TrainResult:

@@ -30,7 +30,8 @@ def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool) 
     Returns:
         ``input_ids`` and ``position_ids`` [B, T] (B = 1 when padding-free), ``attention_mask`` [B, T] (padded only),
         ``keep`` [K] positions whose logits are needed, and for each of the N trained tokens its ``batch_index`` and
-        ``keep_index`` (where its logits are in [B, K, V]), ``targets`` [N], ``weights`` [N] and ``row_index`` [N].
+        ``keep_index`` (where its logits are in [B, K, V]), ``targets`` [N], ``weights`` [N] and ``row_index`` [N];
+        ``lengths`` of the rows and ``num_tokens``, the tokens of those that count.
     """
     ids = [np.asarray(row['input_ids'], dtype=np.int64) for row in rows]
     weights = [np.asarray(row['weights'], dtype=np.float32) for row in rows]
@@ -62,4 +63,5 @@ def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool) 
     batch |= {'keep': keep, 'batch_index': batch_index, 'keep_index': keep_index, 'targets': targets,
               'row_index': row_index, 'lengths': lengths}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.int64)) for name, value in batch.items()}
-    return tensors | {'weights': torch.from_numpy(target_weights.astype(np.float32))}
+    return tensors | {'weights': torch.from_numpy(target_weights.astype(np.float32)),
+                      'num_tokens': torch.tensor(int((lengths * counted).sum()))}

@@ -33,7 +33,7 @@ _PLANES = (0xE000, 0xF1000, 0x100000)  # private-use areas for slots; U+F0000 an
 _SLOTS = 0x1000  # at most so many slots a conversation
 _SKELETONS = 4096  # kept in memory; conversations of one shape share one
 _FAILURES = (jinja2.exceptions.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError,
-             RecursionError)  # what foreign template code may end with
+             RecursionError, MemoryError)  # what foreign template code may end with
 _TAG = re.compile(r'</?[A-Za-z][\w:-]*>|\[/?[A-Z][A-Z_]*\]')
 _GENERATION_TAG = re.compile(r'\{%[-+]?\s*(?:end)?generation\s*[-+]?%\}')
 
@@ -249,6 +249,8 @@ class JinjaRenderer:
             if i == len(view.chat) - 1 and not add_generation_prompt and not terminator:
                 open_ended = True
                 end = len(text) if not text[answer.tail:].strip() else answer.tail
+            if end == answer.start and message['content'].strip():
+                lost[i] = f'the answer in message {i} leaves no text of its own'
             regions[i] = answer.start, end
             if answer.tail > answer.start:
                 begins.add(answer.start)

@@ -103,7 +103,6 @@ def test_values_are_not_touched_by_the_rule_for_dashes():
     (['--save_total_limit', '0'], 'keep nothing'),
     (['--model_name', 'a', 'b', 'c'], 'Quote a name'),
     (['--init_weights', 'zero'], '--init_weights takes'),
-    (['--temperature', '0'], 'swift infer'),
     (['--max_batch_size', '2'], '--max_batch_size is an argument of `swift infer`'),
     (['--hf_options', '{}'], 'Unknown argument --hf_options'),
     (['stray'], "Unexpected 'stray'")])

@@ -52,6 +52,10 @@ def test_infer_needs_no_data():
     ({'deepspeed': '{'}, '--deepspeed is not JSON'),
     ({'fsdp_config': '{}'}, '--fsdp_config needs --fsdp'),
     ({'fsdp': 'full_shard', 'device_map': 'auto'}, '--fsdp and --device_map exclude each other'),
+    ({'optim': 'adamw_torh'}, "--optim adamw_torh is not known. Did you mean 'adamw_torch'"),
+    ({'lr_scheduler_type': 'cosin'}, "--lr_scheduler_type cosin is not known. Did you mean 'cosine'"),
+    ({'report_to': ['wandbb']}, '--report_to wandbb is not known'),
+    ({'report_to': ['dvclive']}, '--report_to dvclive needs a package that is not installed'),
     ({'lr_scheduler_kwargs': '[]'}, '--lr_scheduler_kwargs takes a JSON map')])
 def test_broken_rules_of_training_name_the_flag(changes, text):
     (problem,) = _problems(**changes)

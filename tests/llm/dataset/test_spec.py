@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from swift.llm.dataset.spec import DatasetSpec, parse_spec
+from swift.llm.dataset.spec import DatasetSpec, anchored, parse_spec
 from swift.utils.errors import UsageError
 
 
@@ -47,3 +47,12 @@ def test_wrong_words_are_named(text, named):
     with pytest.raises(UsageError, match='--dataset') as caught:
         parse_spec(text)
     assert named in str(caught.value)
+
+
+def test_anchored_words_mean_the_same_in_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a b.jsonl').touch()
+    assert anchored('a b.jsonl#5') == f'{tmp_path}/a b.jsonl#5'
+    assert parse_spec(anchored('./a b.jsonl')).path == tmp_path / 'a b.jsonl'
+    assert [anchored(word) for word in ('alpaca-en#5', 'HF::owner/name:sub', f'{tmp_path}/a b.jsonl')] == [
+        'alpaca-en#5', 'HF::owner/name:sub', f'{tmp_path}/a b.jsonl']

@@ -69,3 +69,26 @@ def test_first_step_of_two_processes_is_that_of_one(one_process, tiny_model_dir,
     before = load_file(tiny_model_dir / 'model.safetensors')
     assert_same_step(one, two, before)
     assert not torch.equal(before['model.norm.weight'], two['model.norm.weight'])
+
+
+@pytest.mark.slow
+def test_a_long_preparation_outlasts_the_time_out_of_the_process_group(tiny_model_dir, tmp_path):
+    """One process prepares for 20 s while the other waits, under a time-out of 8 s."""
+    rows, plugin = tmp_path / 'rows.jsonl', tmp_path / 'slow_data.py'
+    rows.write_text('{"query": "a", "response": "b"}\n' * 4)
+    plugin.write_text(f"""import time
+from pathlib import Path
+
+from swift.llm.dataset.registry import DATASETS, DatasetEntry
+
+
+def slowly(row):
+    time.sleep(5)
+    return row
+
+
+DATASETS.add(DatasetEntry('slow', files={{'default': Path({str(rows)!r})}}, convert=slowly))
+""")
+    swift_sft(2, **options(tiny_model_dir, 'slow', tmp_path / 'out', batch_size=1, gradient_accumulation_steps=1,
+                           external_plugins=[str(plugin)], ddp_timeout=8))
+    assert (tmp_path / 'out' / 'checkpoint-1').is_dir()

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift.llm.pipelines.sft import pt_main, sft_main
 from swift.trainers.checkpointing import checkpoints_of
-from swift.utils.errors import NonFiniteError, SwiftError
+from swift.trainers.loss import causal_lm_loss
+from swift.utils.errors import NonFiniteError, SwiftError, UsageError
 from swift.utils.files import read_json, verify_manifest
 
 
@@ -126,6 +127,65 @@ def test_resume_latest_and_only_the_weights(tiny_model_dir, chat_file, tmp_path)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_relative_paths_hold_for_a_resume_in_another_folder(tiny_model_dir, chat_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(chat_file.parent)
+    (tmp_path / 'here').symlink_to(tiny_model_dir)
+    first = sft_main(options('here', f'{chat_file.name}#10', tmp_path, save_steps=1, max_steps=1, eval_strategy='no'))
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    resumed = sft_main({'resume_from_checkpoint': str(first.last_checkpoint), 'max_steps': 2})
+    assert resumed.last_checkpoint.name == 'checkpoint-2'
+
+
+def test_a_stream_is_resumed_in_its_second_pass(tiny_model_dir, chat_file, tmp_path):
+    """Seven steps of two rows over a stream of five: no step ends where the stream does."""
+    chat_file.write_text(''.join(chat_file.read_text().splitlines(keepends=True)[:5]))
+    whole = sft_main(options(tiny_model_dir, chat_file, tmp_path, streaming=True, max_steps=7, save_steps=4,
+                             split_dataset_ratio=0, full_determinism=True, save_total_limit=-1))
+    resumed = sft_main({'resume_from_checkpoint': str(whole.run_dir / 'checkpoint-4')})
+    expected, got = final_weights(whole), final_weights(resumed)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_a_checkpoint_without_optimizer_state_says_how_to_use_it(tiny_model_dir, chat_file, tmp_path):
+    first = sft_main(options(tiny_model_dir, chat_file, tmp_path, max_steps=1, save_only_model=True))
+    with pytest.raises(SwiftError, match='no optimizer state .*--resume_only_model true'):
+        sft_main({'resume_from_checkpoint': str(first.last_checkpoint), 'max_steps': 2})
+
+
+def test_a_disk_that_fills_up_under_the_tokenizer(tiny_model_dir, chat_file, tmp_path, monkeypatch):
+    """The tokenizer's library raises a bare Exception where others raise OSError."""
+    def full(*args, **kwargs):
+        raise Exception('No space left on device (os error 28)')  # noqa: TRY002
+
+    monkeypatch.setattr('transformers.PreTrainedTokenizerBase.save_pretrained', full)
+    with pytest.raises(SwiftError, match='checkpoint-2 could not be written: the tokenizer: No space'):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, max_steps=2, save_steps=1))
+    assert not list((tmp_path / 'out').rglob('.tmp-*'))
+
+
+def test_an_output_dir_that_can_not_be_written_is_named(tiny_model_dir, chat_file, tmp_path):
+    (tmp_path / 'out').touch()
+    with pytest.raises(UsageError, match="--output_dir .*out can't be written to"):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path))
+
+
+def test_an_interrupted_run_says_how_to_go_on(tiny_model_dir, chat_file, tmp_path, monkeypatch, caplog):
+    steps = iter(range(3))
+
+    def two_steps_then_ctrl_c(model, inputs, **kwargs):
+        if next(steps) == 2:
+            raise KeyboardInterrupt
+        return causal_lm_loss(model, inputs, **kwargs)
+
+    monkeypatch.setattr('swift.trainers.base.causal_lm_loss', two_steps_then_ctrl_c)
+    monkeypatch.setattr('swift.llm.pipelines.sft.logger.propagate', True)
+    with pytest.raises(KeyboardInterrupt):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, save_steps=1, eval_strategy='no'))
+    assert 'Go on with: swift sft --resume_from_checkpoint ' in caplog.text
+    assert caplog.text.rstrip().endswith('checkpoint-2')
+
+
 @pytest.mark.parametrize('tuner', ['lora', 'full'])
 def test_a_run_that_blows_up_stops_and_saves_nothing_of_it(tiny_model_dir, chat_file, tmp_path, tuner):
     with pytest.raises(NonFiniteError, match='(?s)(became|holds).*--learning_rate'):
@@ -145,3 +205,21 @@ def test_out_of_memory_says_which_batch_and_what_to_do(tiny_model_dir, chat_file
     with pytest.raises(SwiftError, match=r'step 1: a batch of 2 rows, \d+ tokens, the longest row \d+ tokens. '
                                          r'Cheapest change: --per_device_train_batch_size 1'):
         sft_main(options(tiny_model_dir, chat_file, tmp_path, max_steps=1, split_dataset_ratio=0))
+
+
+def test_resuming_with_other_rows_is_told(tiny_model_dir, chat_file, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr('swift.llm.pipelines.sft.logger.propagate', True)
+    more = {'split_dataset_ratio': 0, 'save_steps': 1, 'max_steps': 1}
+    first = sft_main(options(tiny_model_dir, chat_file, tmp_path, **more))
+    sft_main({'resume_from_checkpoint': str(first.last_checkpoint), 'max_steps': 2})
+    assert 'can not be continued' not in caplog.text
+    chat_file.write_text(chat_file.read_text().replace('plus', 'and'))
+    sft_main({'resume_from_checkpoint': str(first.last_checkpoint), 'max_steps': 2})
+    assert 'the order of its rows can not be continued' in caplog.text
+
+
+def test_a_short_stream_of_bad_rows_is_judged_at_its_end(tiny_model_dir, chat_file, tmp_path):
+    rows = chat_file.read_text().splitlines(keepends=True)
+    chat_file.write_text(''.join(rows[:9]) + '{"broken\n' * 3)
+    with pytest.raises(SwiftError, match='--max_rejected_ratio'):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, streaming=True, max_steps=7, split_dataset_ratio=0))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 from transformers import AutoTokenizer
 
@@ -135,6 +137,17 @@ def test_a_branch_on_how_a_content_begins(template_for, shown, jinja_tokenizer, 
 def test_a_template_that_rewrites_contents_is_refused(template_for):
     with pytest.raises(RowError, match='rewrites a content or branches on it.*--template NAME'):
         template_for('jinja:shouts').render(row('a <|im_end|>', 'b'))
+
+
+@pytest.mark.parametrize(('source', 'why'), [
+    ('the same for all', 'leaves no text of its own'),
+    ('{% for m in messages %}{{ m.content | upper }}{% endfor %}', 'leaves no text of its own'),
+    ("{{ 'a' * 999999999999999 }}", 'refuses this conversation')])
+def test_a_template_that_does_not_write_the_answer_is_refused(jinja_tokenizer, source, why):
+    tokenizer = copy.deepcopy(jinja_tokenizer('trims'))
+    tokenizer.chat_template = source
+    with pytest.raises(RowError, match=why):
+        make_template(TemplateArgs(), tokenizer).encode(row('a', 'b'))
 
 
 def test_a_template_that_leaves_the_sandbox_is_refused(template_for):
