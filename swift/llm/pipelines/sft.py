@@ -172,8 +172,8 @@ def _check_same_rows(data: Datasets, resume_from: Path | None) -> None:
     """Say so when a resumed run can't go on with the rows of the interrupted one."""
     saved = checkpoint.read_saved_args(resume_from) if resume_from is not None else None
     if saved is not None and saved.effective.get('data', data.identity) != data.identity:
-        logger.warning('Training data, tokenizer, template or an option that changes tokens is not as in the run of %s: '
-                       'the order of its rows can not be continued, and some may be seen twice.', resume_from)
+        logger.warning('Training data, tokenizer, template or an option that changes tokens is not as in the run of '
+                       '%s: the order of its rows can not be continued, and some may be seen twice.', resume_from)
 
 
 def _run(trainer: SwiftTrainer, run_dir: Path, resume_from: Path | None, *, only_weights: bool) -> None:
