@@ -148,6 +148,7 @@ class CheckpointingTrainer(Trainer):
             self.accelerator.scaler.load_state_dict(load_tree(Path(checkpoint), 'scaler'))
 
     def _save_rng_state(self, output_dir: str) -> None:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)  # on a node that does not share the writer's disk
         save_tree(Path(output_dir), f'rng_state_{self.args.process_index}', random_state())
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

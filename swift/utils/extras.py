@@ -55,7 +55,7 @@ EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (
     Extra('rlhf', '`swift rlhf`, later', (Package('trl', 'trl', '1.0'),)),
     Extra('quant', 'quantised weights, later', (Package('bitsandbytes', 'bitsandbytes', '0.48'),)),
     Extra('multimodal', 'images, video and sound, later', (Package('pillow', 'PIL', '11'), Package('av', 'av', '14'))),
-    Extra('ui', '`swift web-ui`, later', (Package('gradio', 'gradio', '5'),)),
+    Extra('ui', '`swift web-ui`, later', (Package('gradio', 'gradio', '6.15'),)),
     Extra('eval', '`swift eval`, later', (Package('evalscope', 'evalscope', '1.0'),), own_environment=True),
     Extra('vllm', '--infer_backend vllm, later', (Package('vllm', 'vllm', '0.20'),), own_environment=True),
     Extra('aigc', 'image generation, later', (Package('diffusers', 'diffusers', '0.35'),)),

@@ -229,6 +229,8 @@ def _report(trainer: SwiftTrainer, run_dir: Path) -> TrainResult:
     saved = checkpoints_of(run_dir)
     last = saved[-1] if saved else None
     best = Path(trainer.state.best_model_checkpoint) if trainer.state.best_model_checkpoint else None
+    if best is not None and not best.is_dir():  # the disk was full when it should have been written
+        best = None
     if env.is_main_process():
         if best:
             logger.info('Best checkpoint: %s', best)

@@ -137,7 +137,8 @@ class JinjaRenderer:
     def _check_nothing_dropped(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], real: str,
                                add_generation_prompt: bool) -> None:
         """Raises:
-            RowError: the template writes the same without the tools, or without the calls of one message.
+            RowError: the template writes the same without the tools, without the calls of one message, or without the
+                reasoning of the last answer. (Reasoning of earlier ones is left out by many templates on purpose.)
         """
         def is_same(chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> bool:
             try:
@@ -149,10 +150,13 @@ class JinjaRenderer:
         if tools and is_same(chat, ()):
             raise RowError('the checkpoint\'s chat template does not write the tools of the row')
         for i, message in enumerate(chat):
-            if 'tool_calls' in message:
-                without = {name: value for name, value in message.items() if name != 'tool_calls'}
+            dropped = [('the tool calls', ('tool_calls',))] if 'tool_calls' in message else []
+            if i == len(chat) - 1 and message.get('reasoning_content', '').strip():
+                dropped.append(('the reasoning_content', ('reasoning_content', 'thinking')))
+            for what, names in dropped:
+                without = {name: value for name, value in message.items() if name not in names}
                 if is_same([*chat[:i], without, *chat[i + 1:]], tools):
-                    raise RowError(f'the checkpoint\'s chat template does not write the tool calls of message {i}')
+                    raise RowError(f'the checkpoint\'s chat template does not write {what} of message {i}')
 
     # -- conversation -> views -----------------------------------------------------------------------------------
 

@@ -107,6 +107,9 @@ def test_a_template_that_drops_tools_or_calls_refuses_the_row(tokenizer):
     for content in ('', 'Let me see.'):
         with pytest.raises(RowError, match='does not write the tool calls of message 1'):
             template.encode({'messages': [asked, {'role': 'assistant', 'content': content, 'tool_calls': [call]}]})
+    thought = {'role': 'assistant', 'content': 'No.', 'reasoning_content': 'The sky is blue.'}
+    with pytest.raises(RowError, match='does not write the reasoning_content of message 1'):
+        template.encode({'messages': [asked, thought]})
     with pytest.raises(RowError, match='does not write the tools'):
         template.encode({'messages': [asked, {'role': 'assistant', 'content': 'No.'}],
                          'tools': [{'type': 'function', 'function': {'name': 'weather'}}]})
