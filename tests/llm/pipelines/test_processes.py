@@ -92,3 +92,21 @@ DATASETS.add(DatasetEntry('slow', files={{'default': Path({str(rows)!r})}}, conv
     swift_sft(2, **options(tiny_model_dir, 'slow', tmp_path / 'out', batch_size=1, gradient_accumulation_steps=1,
                            external_plugins=[str(plugin)], ddp_timeout=8))
     assert (tmp_path / 'out' / 'checkpoint-1').is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not available('deepspeed'), reason='deepspeed is not installed: pip install "ms-swift[deepspeed]"')
+@pytest.mark.parametrize('stage', ['zero2', 'zero3'])
+def test_a_sharded_adapter_is_saved_whole_and_resumed_to_the_bit(one_process, tiny_model_dir, tmp_path, stage):
+    rows, _ = one_process
+    flat = options(tiny_model_dir, rows, tmp_path / 'whole', max_steps=4, save_steps=2, save_total_limit=-1,
+                   sft_type='lora', target_modules=['ALL'], optim='adamw_torch', learning_rate=0.01,
+                   full_determinism=True, save_only_model=False, deepspeed=stage)
+    swift_sft(2, **flat)
+    swift_sft(2, resume_from_checkpoint=tmp_path / 'whole' / 'checkpoint-2', output_dir=tmp_path / 'resumed',
+              add_version=False, deepspeed=stage)
+    whole, resumed = (load_file(tmp_path / name / 'checkpoint-4' / 'adapter_model.safetensors')
+                      for name in ('whole', 'resumed'))
+    assert len(whole) == 2 * 2 * 7  # A and B of seven linear layers in each of two blocks
+    assert all(tensor.numel() for tensor in whole.values())
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
