@@ -187,7 +187,8 @@ class TransformersEngine(Engine):
             if len(prompts) == 1:
                 return [InferResponse(error=f'Out of memory with a prompt of {len(prompts[0].ids)} tokens and up to '
                                             f'{prompts[0].limit} new ones; lower --max_new_tokens or shorten it.')]
-            torch.accelerator.empty_cache()
+            if torch.accelerator.is_available():
+                torch.accelerator.empty_cache()
             logger.warning('A batch of %d requests does not fit in memory; going on with halves of it. '
                            '--max_batch_size %d avoids this.', len(prompts), len(prompts) // 2)
             half = len(prompts) // 2
