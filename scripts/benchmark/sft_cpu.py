@@ -105,7 +105,7 @@ def compare(data: Path, count: int, scratch: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', type=Path, default=ROOT / 'examples/data/gsm8k.jsonl', help='rows to train on')
+    parser.add_argument('--data', type=Path, default=ROOT / 'examples/data/gsm8k_128.jsonl', help='rows to train on')
     parser.add_argument('--rows', type=int, default=64)
     parser.add_argument('--output', type=Path, help='write the result there as JSON')
     options = parser.parse_args()
