@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from swift.utils.lazy import lazy_names
 from swift.version import __version__
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares it with _EXPORTS
@@ -27,14 +27,4 @@ _EXPORTS = {
 __all__ = ['InferArguments', 'InferRequest', 'LoraConfig', 'PtArguments', 'RequestConfig', 'SftArguments', 'Swift',
            'TransformersEngine', '__version__', 'infer_main', 'pt_main', 'sft_main']
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}; it has: {", ".join(sorted(_EXPORTS))}')
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+__getattr__, __dir__ = lazy_names(globals(), _EXPORTS)

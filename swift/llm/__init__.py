@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from swift.utils.lazy import lazy_names
 
 _EXPORTS = {
     'sft_main': 'swift.llm.pipelines.sft', 'pt_main': 'swift.llm.pipelines.sft',
@@ -14,14 +13,4 @@ _EXPORTS = {
     'InferRequest': 'swift.llm.protocol', 'RequestConfig': 'swift.llm.protocol',
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}; it has: {", ".join(sorted(_EXPORTS))}')
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+__getattr__, __dir__ = lazy_names(globals(), _EXPORTS)
