@@ -40,6 +40,11 @@ COMMANDS: dict[str, Command] = {
     'infer': Command('swift.llm.pipelines.infer:infer_main', 'chat with a model, or answer a data set',
                      has_groups=True),
     'data': Command('swift.llm.pipelines.data:data_main', 'look at training data: data preview, data check'),
+    'models': Command('swift.llm.pipelines.registry_lists:models_main', 'list the models that are known by name'),
+    'datasets': Command('swift.llm.pipelines.registry_lists:datasets_main',
+                        'list the data sets that are known by name'),
+    'template': Command('swift.llm.pipelines.template:template_main',
+                        'look at chat templates: template list, show, check, render'),
     'doctor': Command('swift.cli.doctor:doctor_main', 'show versions, devices and optional packages'),
     'version': Command('swift.cli.doctor:version_main', 'show the version'),
 }

@@ -22,7 +22,9 @@ class Message:
         loss: whether an assistant turn is trained; None leaves it to ``--loss_scale``.
         loss_scale: weight of an assistant turn in the loss; None means 1.
         reasoning_content: what a thinking model thought before this answer, kept apart from ``content``.
-        tool_calls: OpenAI-shaped calls that an assistant turn makes.
+        tool_calls: OpenAI-shaped calls that an assistant turn makes; ``arguments`` are JSON text or an object.
+        name: of the tool that a tool turn answers for.
+        tool_call_id: of the call that a tool turn answers.
     """
 
     role: str
@@ -31,6 +33,8 @@ class Message:
     loss_scale: float | None = None
     reasoning_content: str | None = None
     tool_calls: tuple[dict[str, Any], ...] = ()
+    name: str | None = None
+    tool_call_id: str | None = None
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Message:
@@ -39,29 +43,46 @@ class Message:
         Raises:
             SwiftError: the role is unknown, a key is unknown, or the content is not text.
         """
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = [key for key in raw if key not in known and raw[key] is not None]
+        unknown = [key for key in raw if key not in _KEYS and raw[key] is not None]
         if unknown:
-            raise SwiftError(f'a message has the unknown key {unknown[0]!r}; known: {", ".join(sorted(known))}')
+            raise SwiftError(f'a message has the unknown key {unknown[0]!r}; known: {", ".join(sorted(_KEYS))}')
         if raw.get('role') not in ROLES:
             raise SwiftError(f'a message has the role {raw.get("role")!r}; known: {", ".join(ROLES)}')
         content = raw.get('content')
         if content is None and (raw.get('tool_calls') or raw.get('reasoning_content')):
             content = ''
+        if isinstance(content, list):
+            content = _text_of(content)
         if not isinstance(content, str):
             raise SwiftError(f'the content of a {raw["role"]} message is {type(content).__name__}, not text')
         return cls(raw['role'], content, raw.get('loss'), raw.get('loss_scale'), raw.get('reasoning_content'),
-                   tuple(raw.get('tool_calls') or ()))
+                   tuple(raw.get('tool_calls') or ()), raw.get('name'), raw.get('tool_call_id'))
 
     def to_dict(self) -> dict[str, Any]:
         """The message as JSON, without what is unset."""
         value = {'role': self.role, 'content': self.content}
-        for name in ('loss', 'loss_scale', 'reasoning_content'):
+        for name in ('loss', 'loss_scale', 'reasoning_content', 'name', 'tool_call_id'):
             if getattr(self, name) is not None:
                 value[name] = getattr(self, name)
         if self.tool_calls:
             value['tool_calls'] = list(self.tool_calls)
         return value
+
+
+_KEYS = frozenset(f.name for f in dataclasses.fields(Message))
+
+
+def _text_of(parts: list[Any]) -> str:
+    """The text of OpenAI's content parts.
+
+    Raises:
+        SwiftError: one of them is no text.
+    """
+    for part in parts:
+        if not isinstance(part, dict) or part.get('type') != 'text' or not isinstance(part.get('text'), str):
+            kind = part.get('type') if isinstance(part, dict) else type(part).__name__
+            raise SwiftError(f'a message has a content part of type {kind!r}; text can be read only')
+    return ''.join(part['text'] for part in parts)
 
 
 @dataclass(frozen=True)

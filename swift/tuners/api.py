@@ -64,13 +64,15 @@ class Swift:
         folder = Path(folder).expanduser()
         _check_adapter(folder)
         try:
-            if isinstance(model, PeftModel):
-                model.load_adapter(str(folder), adapter_name, is_trainable=is_trainable)
-                return model
-            with _no_deprecations():
+            with _no_deprecations(), warnings.catch_warnings():
+                # a part of an adapter that stays as it was initialised answers like the base model, without a word
+                warnings.filterwarnings('error', message='Found missing adapter keys')
+                if isinstance(model, PeftModel):
+                    model.load_adapter(str(folder), adapter_name, is_trainable=is_trainable)
+                    return model
                 return PeftModel.from_pretrained(model, str(folder), adapter_name=adapter_name,
                                                  is_trainable=is_trainable)
-        except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as e:
+        except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError, UserWarning) as e:
             reason = (str(e).strip() or type(e).__name__).splitlines()[0]
             raise SwiftError(f'The adapter in {folder} can not be loaded onto this model: {reason}') from e
 

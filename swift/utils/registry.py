@@ -31,7 +31,7 @@ def suggest(word: str, known: Iterable[str], limit: int = 3) -> str:
 
 
 class Registry(Generic[T]):
-    """Entries by exact name.
+    """Entries by exact name, or by an alias of it.
 
     Args:
         kind: what an entry is, for messages ("template", "data set").
@@ -42,6 +42,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._package = package
         self._entries: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
         self._discovered = package is None
 
     def add(self, entry: T) -> T:
@@ -50,10 +51,20 @@ class Registry(Generic[T]):
         Raises:
             UsageError: another entry has this name.
         """
-        if entry.name in self._entries:
+        if entry.name in self._entries or entry.name in self._aliases:
             raise UsageError(f'There is already a {self.kind} called {entry.name!r}; choose another name.')
         self._entries[entry.name] = entry
         return entry
+
+    def alias(self, alias: str, name: str) -> None:
+        """Let :meth:`get` find the entry ``name`` by ``alias`` too; :meth:`names` does not list it.
+
+        Raises:
+            UsageError: something else has this name.
+        """
+        if alias in self._entries or self._aliases.get(alias, name) != name:
+            raise UsageError(f'There is already a {self.kind} called {alias!r}; choose another name.')
+        self._aliases[alias] = name
 
     def get(self, name: str) -> T:
         """The entry called ``name``.
@@ -62,15 +73,21 @@ class Registry(Generic[T]):
             UsageError: no such entry; the message suggests near names.
         """
         entries = self._all()
+        name = self._aliases.get(name, name)
         if name not in entries:
-            raise UsageError(f'Unknown {self.kind} {name!r}.{suggest(name, entries)}')
+            raise UsageError(f'Unknown {self.kind} {name!r}.{suggest(name, [*entries, *self._aliases])}')
         return entries[name]
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> name."""
+        self._all()
+        return dict(self._aliases)
 
     def names(self) -> list[str]:
         return list(self._all())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._all()
+        return name in self._all() or name in self._aliases
 
     def __iter__(self) -> Iterator[T]:
         return iter(list(self._all().values()))

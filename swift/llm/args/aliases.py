@@ -40,6 +40,8 @@ ALIASES: dict[str, Alias] = {
     'device_max_memory': Alias('max_memory'),
     # template
     'template_type': Alias('template'),
+    'tools_prompt': Alias('agent_template'),
+    'use_loss_scale': Alias('loss_scale', {'true': 'react', 'false': 'default'}),
     # data
     'dataset_test_ratio': Alias('split_dataset_ratio'),
     'dataset_seed': Alias('data_seed'),
@@ -137,12 +139,21 @@ def _save_total_limit(words: Sequence[str]) -> tuple[str, Words]:
     return 'save_total_limit', ('-1',) if [w.lower() for w in words] == ['none'] else tuple(words)
 
 
+def _loss_scale_config_path(words: Sequence[str]) -> tuple[str, Words]:
+    """SWIFT 2's own table for agents is called DEFAULT."""
+    return 'loss_scale', ('react',) if [w.upper() for w in words] == ['DEFAULT'] else tuple(words)
+
+
 REDIRECTS: dict[str, Callable[[Sequence[str]], tuple[str, Words]]] = {
     'ckpt_dir': _ckpt_dir,
     'freeze_parameters': _freeze_parameters,
     'warmup_steps': _warmup_steps,
     'save_total_limit': _save_total_limit,
+    'loss_scale_config_path': _loss_scale_config_path,
 }
+
+# A switch of SWIFT 2 -> the name that says the same more exactly, where both are given
+SAID_BETTER = {'use_loss_scale': 'loss_scale_config_path'}
 
 # Lists whose single word may hold several items, separated by commas
 _COMMA_LISTS = ('dataset', 'val_dataset', 'target_modules', 'modules_to_save')
@@ -167,8 +178,6 @@ REMOVED: dict[str, str] = {
     'self_cognition_sample': 'write `--dataset self-cognition#N` instead, with --model_name and --model_author.',
     'train_dataset_sample': 'write the number behind the data set instead: `--dataset NAME#N`.',
     'val_dataset_sample': 'write the number behind the data set instead: `--val_dataset NAME#N`.',
-    'train_dataset_mix_ratio': 'name the general data set too, with a number of rows: `--dataset mine.jsonl other#N`.',
-    'train_dataset_mix_ds': 'name the general data set too, with a number of rows: `--dataset mine.jsonl other#N`.',
     'check_dataset_strategy': '`swift data check FILE` looks at the rows; rows that can not be used are always counted '
                               'and written to rejected.jsonl (see --max_rejected_ratio).',
     'ignore_args_error': 'an unknown argument is always an error here.',
@@ -243,12 +252,9 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'settings of single models {_MANY_LATER}.', 'model_kwargs'),
     **_refuse(f'choosing a loss by name {_LATER}.',
               'loss_name loss_type enable_dft_loss enable_channel_loss label_smoothing_factor mrl_dims'),
-    **_refuse(f'loss weights by keyword {_MANY_LATER}; rows may carry "loss_scale" in a message.',
-              'use_loss_scale loss_scale_config_path is_binary_loss_scale'),
-    **_refuse(f'choosing how tools are written {_LATER}; the checkpoint\'s own way is used.',
-              'tools_prompt agent_template'),
-    **_refuse(f'thinking switches {_MANY_LATER}.', 'enable_thinking add_non_thinking_prefix preserve_thinking '
-              'disable_ignore_empty_think response_prefix'),
+    **_refuse(f'binary loss weights {_MANY_LATER}; they need no flag here.', 'is_binary_loss_scale'),
+    **_refuse(f'{_LATER}; --thinking says what is written of the thinking.', 'add_non_thinking_prefix '
+              'preserve_thinking disable_ignore_empty_think response_prefix'),
     **_refuse(f'evaluation by generation {_LATER}; use `swift infer --val_dataset FILE` on a checkpoint.',
               'predict_with_generate generation_config generation_max_length generation_num_beams sortish_sampler '
               'eval_use_evalscope eval_dataset eval_dataset_args eval_generation_config eval_limit extra_eval_args '
@@ -334,7 +340,6 @@ ANYWAY: dict[str, tuple[str, ...]] = {
     'quant_bits': ('0',),
     'self_cognition_sample': ('0',),
     'train_dataset_sample': ('-1',),
-    'train_dataset_mix_ratio': ('0', '0.0'),
     'lisa_activated_layers': ('0',),
     **dict.fromkeys('tp pp sequence_parallel_size fsdp_num tensor_parallel_size vllm_tensor_parallel_size'.split(),
                     ('1',)),

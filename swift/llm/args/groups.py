@@ -7,6 +7,7 @@ SWIFT, defaults those of SWIFT 2.6 (``docs/defaults.md`` lists the exceptions).
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -52,8 +53,18 @@ class TemplateArgs(Group):
     max_length: int = opt(2048, 'Longest row; -1 is no limit.', unit='tokens', at_least=-1)
     truncation_strategy: Literal['delete', 'left', 'right'] = opt(
         'delete', 'Rows over --max_length: delete them (counted in rejected.jsonl), or cut them at the left or right.')
-    loss_scale: Literal['default', 'last_round', 'all'] = opt(
-        'default', 'What is trained: every assistant turn (default), the last one (last_round), or all tokens (all).')
+    loss_scale: str = opt(
+        'default', 'What is trained: every assistant turn (default), the last one (last_round) or all tokens (all); '
+        'then weights of words, joined with +: default+ignore_empty_think, react, hermes, ..., or a JSON file.')
+    thinking: Literal['keep', 'strip_history', 'add_empty', 'none'] | None = opt(
+        None, 'What is written of the thinking: all of it (keep), that of the last round (strip_history), an empty '
+        'block where there is none (add_empty), nothing (none). Default: as the publisher of the model does.')
+    enable_thinking: bool | None = opt(None, 'The switch of this name of a chat template: whether prompts ask the '
+                                             'model to think.')
+    template_kwargs: str | None = opt(None, 'JSON object of further switches of the chat template: '
+                                            '{"reasoning_effort": "low"}.')
+    agent_template: str | None = opt(None, 'How tools, calls and results are written, with a template declared by '
+                                           'parts: react_en, hermes, ... Default: as the template says.')
     allow_template_drift: bool = opt(
         False, "Go on when an automatically chosen template renders other text than the checkpoint's own.")
     padding_free: bool | None = opt(
@@ -61,7 +72,25 @@ class TemplateArgs(Group):
         'the device supports it.')
 
     def further_problems(self) -> list[str]:
-        return ['--max_length must be -1 (no limit) or at least 1, got 0.'] if self.max_length == 0 else []
+        problems = ['--max_length must be -1 (no limit) or at least 1, got 0.'] if self.max_length == 0 else []
+        try:
+            self.options()
+        except ValueError as e:
+            problems.append(f'--template_kwargs takes a JSON object, got {self.template_kwargs!r} ({e}).')
+        return problems
+
+    def options(self) -> dict[str, Any]:
+        """The switches of the chat template.
+
+        Raises:
+            ValueError: ``template_kwargs`` is no JSON object.
+        """
+        options = json.loads(self.template_kwargs) if self.template_kwargs else {}
+        if not isinstance(options, dict):
+            raise ValueError('no object')
+        if self.enable_thinking is not None:
+            options['enable_thinking'] = self.enable_thinking
+        return options
 
 
 @dataclass(frozen=True)
@@ -74,7 +103,8 @@ class DataArgs(Group):
                                      '--dataset.')
     split_dataset_ratio: float = opt(0.01, 'Fraction of each data set held out for validation.', at_least=0, below=1)
     data_seed: int | None = opt(None, 'Seed of sampling, splitting and shuffling; default: --seed.', at_least=0)
-    dataset_num_proc: int = opt(1, 'Processes that prepare data.', unit='processes', at_least=1)
+    dataset_num_proc: int | None = opt(None, 'Processes that prepare data; default: one a core.', unit='processes',
+                                       at_least=1)
     streaming: bool = opt(False, 'Read rows as they are needed instead of preparing all; needs --max_steps.')
     streaming_val_size: int = opt(0, 'Rows from the head of a stream kept for validation.', unit='rows', at_least=0)
     shuffle_buffer_size: int = opt(16384, 'Rows in the shuffle buffer of a stream.', unit='rows', at_least=1)
@@ -82,6 +112,9 @@ class DataArgs(Group):
                                            'them one after another.', at_least=0, at_most=1)
     stopping_strategy: Literal['first_exhausted', 'all_exhausted'] = opt(
         'first_exhausted', 'When interleaving ends: with the first or with the last data set that runs out.')
+    train_dataset_mix_ratio: float = opt(0.0, 'Rows of general data mixed in for every row of --dataset that is '
+                                              'trained, so that what a model could do stays.', at_least=0)
+    train_dataset_mix_ds: list[str] = opt(['ms-bench'], 'Where those rows are drawn from, written like --dataset.')
     columns: str | None = opt(None, 'JSON map of column names: {"question": "query", "answer": "response"}.')
     max_rejected_ratio: float = opt(0.05, 'Stop when more than this fraction of rows can not be used.',
                                     at_least=0, at_most=1)

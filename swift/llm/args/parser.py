@@ -180,7 +180,11 @@ def _build(cls: type[A], options: Iterable[Option], problems: Sequence[str] = ()
     typed: dict[str, Any] = {}
     spelled: dict[str, str] = {}
     hf_options: dict[str, Any] = {}
+    options = list(options)
+    said = {option.name for option in options}
     for option in options:
+        if aliases.SAID_BETTER.get(option.name) in said:
+            continue
         try:
             _take(cls, option, typed, spelled, hf_options)
         except ArgumentsError as e:

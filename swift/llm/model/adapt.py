@@ -6,7 +6,8 @@ Nothing here knows about optimizers or steps.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 from peft import PeftConfig, PeftModel
 from torch import nn
@@ -17,11 +18,16 @@ from swift.llm.model.device import DTYPES
 from swift.llm.model.registry import ModelFamily
 from swift.tuners.api import Swift, cast_adapter
 from swift.tuners.registry import TUNERS
-from swift.tuners.targets import find_saved, find_targets
+from swift.tuners.targets import find_saved, find_targets, linear_names
 from swift.utils.errors import UsageError
 from swift.utils.logging import get_logger
 
 logger = get_logger()
+
+# linear by class, but they return several values, or multiply in groups
+_NOT_PLAIN = ('DeepseekV4GroupedLinear', 'Llama4Router', 'PhimoeTopKRouter')
+# the kernels of these read out_proj's weight without calling it, so that peft refuses an adapter there
+_MAMBA_TYPES = ('falcon_h1', 'mamba', 'mamba2', 'falcon_mamba', 'nemotron_h')
 
 
 def adapt(model: PreTrainedModel, tuner: TunerArgs, *,
@@ -31,13 +37,13 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *,
     Args:
         model: a loaded model; it is changed in place.
         tuner: what to train.
-        family: gives the default target modules.
+        family: gives the default target modules, and which parts are frozen in full training.
 
     Raises:
         UsageError: names that match nothing, or nothing left to train.
     """
     if tuner.tuner_type == 'full':
-        freeze(model, tuner)
+        freeze(model, tuner, family)
         adapted: PreTrainedModel | PeftModel = model
     else:
         if tuner.freeze_parameters or tuner.freeze_parameters_ratio or tuner.trainable_parameters:
@@ -59,17 +65,92 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
         UsageError: the method is unknown, or a module name matches nothing in the model.
     """
     method = TUNERS.get(tuner.tuner_type)
-    head = model.get_output_embeddings()
-    targets = find_targets(model, _split(tuner.target_modules), defaults=family.target_modules if family else (),
-                           regex=tuner.target_regex, exclude=() if head is None else (head,))
+    aside = _not_adaptable(model)
+    words = _split(tuner.target_modules)
+    defaults, regex = _present(model, family), tuner.target_regex
+    by_default = [word.upper() for word in words] in (['DEFAULT'], ['AUTO'])
+    if by_default and regex is None and not (family and family.target_modules):
+        regex = language_model_regex(model, family)
+    targets = find_targets(model, words, defaults=defaults, regex=regex, exclude=aside)
     options = {field.name: getattr(tuner, field.name) for field in dataclasses.fields(method.options)
                if field.name not in ('targets', 'modules_to_save')}
     saved = find_saved(model, _split(tuner.modules_to_save))
     return method.build(method.options(targets=targets, modules_to_save=saved, **options))
 
 
-def freeze(model: nn.Module, tuner: TunerArgs) -> None:
+def _not_adaptable(model: PreTrainedModel) -> list[nn.Module]:
+    """Linear layers that "every linear layer" does not mean: the output head, and those that no adapter fits."""
+    head = model.get_output_embeddings()
+    return [module for name, module in model.named_modules() if module is head or type(module).__name__ in _NOT_PLAIN
+            or model.config.model_type in _MAMBA_TYPES and name.endswith('.out_proj')]
+
+
+def _present(model: nn.Module, family: ModelFamily | None) -> tuple[str, ...]:
+    """The default target modules that this model has: an entry also covers sizes and versions built otherwise."""
+    if family is None or not family.target_modules:
+        return ()
+    aside = _not_adaptable(model)
+    names = [f'.{name}' for name, module in model.named_modules() if not any(module is other for other in aside)]
+    present = tuple(target for target in family.target_modules if any(name.endswith(f'.{target}') for name in names))
+    if not present:
+        logger.info('%s has no module called %s: every linear layer but the output head gets an adapter.',
+                    type(model).__name__, ' or '.join(family.target_modules))
+    return present
+
+
+def language_model_regex(model: PreTrainedModel, family: ModelFamily | None) -> str | None:
+    """Regular expression for the linear layers that an adapter goes on by default in a model with several parts.
+
+    Those are what the entry's ``target_regex`` names, tried on names as they are and below ``model.``, where newer
+    versions of transformers keep what older ones had at the top; without one, all of the language model.
+
+    Returns:
+        None where every linear layer is meant: nothing is known about parts, or the model has none.
+    """
+    linear = linear_names(model, _not_adaptable(model))
+    chosen: list[str] = []
+    if family and family.target_regex:
+        pattern = re.compile(family.target_regex)
+        chosen = [name for name in linear if pattern.match(name) or pattern.match(name.removeprefix('model.'))]
+    if not chosen:
+        is_aside = _towers(model, family)
+        chosen = [name for name in linear if not is_aside(name)]
+    return None if not chosen or len(chosen) == len(linear) else _regex_for(chosen, linear)
+
+
+def _towers(model: nn.Module, family: ModelFamily | None) -> Callable[[str], bool]:
+    """Tells a name inside towers, aligners and generators of a model from one inside its language model.
+
+    The entry knows the names of the published code. A model of transformers, which may call them otherwise, keeps
+    all of its language model but the output head in ``language_model``.
+    """
+    parts = family.parts if family else None
+    aside = (*parts.vision_tower, *parts.aligner, *parts.generator) if parts else ()
+    names = {name for name, _ in model.named_modules()}
+    inner = tuple(name for name in ('model.language_model', 'language_model') if name in names)
+    return lambda name: _below(name, aside) or bool(inner) and not _below(name, (*inner, 'lm_head'))
+
+
+def _below(name: str, prefixes: Sequence[str]) -> bool:
+    return any(f'{form}.'.startswith(f'{prefix}.') for prefix in prefixes
+               for form in (name, name.removeprefix('model.')))
+
+
+def _regex_for(chosen: Sequence[str], linear: Sequence[str]) -> str:
+    """A short expression that matches these layers among all, or one that lists them."""
+    ends = sorted({name.rpartition('.')[2] for name in chosen})
+    for depth in (1, 2, 3):
+        heads = sorted({'.'.join(name.split('.')[:depth]) for name in chosen})
+        regex = rf'({"|".join(map(re.escape, heads))})(\..*)?\.({"|".join(map(re.escape, ends))})'
+        if [name for name in linear if re.fullmatch(regex, name)] == list(chosen):
+            return regex
+    return '|'.join(map(re.escape, chosen))
+
+
+def freeze(model: nn.Module, tuner: TunerArgs, family: ModelFamily | None = None) -> None:
     """Freeze by ratio from the input up, then by name, then free what ``trainable_parameters`` names.
+
+    Of a model that reads more than text, the towers, the aligner and the generator are frozen as well: rows are text.
 
     Raises:
         UsageError: a name matches no parameter, or every parameter is frozen.
@@ -80,10 +161,11 @@ def freeze(model: nn.Module, tuner: TunerArgs) -> None:
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
                 raise UsageError(f'{flag}: no parameter starts with {prefix!r}. There are: {_heads(names)}.')
+    is_aside = _towers(model, family)
     left = tuner.freeze_parameters_ratio * sum(map(_size, model.parameters()))
     for name, parameter in model.named_parameters():
         left -= _size(parameter)
-        frozen = left >= 0 or name.startswith(tuple(tuner.freeze_parameters))
+        frozen = left >= 0 or name.startswith(tuple(tuner.freeze_parameters)) or is_aside(name)
         parameter.requires_grad_(not frozen or name.startswith(tuple(tuner.trainable_parameters)))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UsageError('Every parameter is frozen: nothing would be trained. Lower --freeze_parameters_ratio, '

@@ -10,16 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM  # noqa: F401  (fills the mapping below)
 from transformers import __version__ as transformers_version
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from swift.utils.errors import SwiftError, UsageError
 from swift.utils.files import read_json
 
 _PICKLED = ('.bin', '.pt', '.pth', '.ckpt')
 _KERNEL_KEYS = ('attn_implementation', 'experts_implementation')
+# what writes text, by the transformers class that loads it: model_type -> class. The first that has the class which
+# config.json names is taken, so that a model with eyes is not loaded as its language model alone.
+GENERATORS = {
+    'AutoModelForCausalLM': modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    'AutoModelForImageTextToText': modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    'AutoModelForMultimodalLM': modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+}
+_OTHERS = {
+    'a classifier or reward model': modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    'a token classifier': modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+    'an encoder that fills masks': modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    'a model without an output head': modeling_auto.MODEL_MAPPING_NAMES,
+}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -40,12 +52,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_config(folder: Path, config: dict[str, Any], *, trust_remote_code: bool) -> None:
+def check_config(folder: Path, config: dict[str, Any], *, trust_remote_code: bool, origin: str | None = None) -> str:
     """Refuse a configuration that would fetch or run code that the user did not ask for.
+
+    Args:
+        folder: where the configuration is.
+        config: what it says.
+        trust_remote_code: the user allows the folder's own code.
+        origin: the hub repository that it comes from, while the other files are not here yet.
+
+    Returns:
+        Name of the transformers class that loads the model: a key of :data:`GENERATORS`.
 
     Raises:
         UsageError: a key names a kernel to be fetched (CVE-2026-4372); the architecture needs Python code of the
-            folder and ``--trust_remote_code`` is off; or transformers does not implement the architecture.
+            folder and ``--trust_remote_code`` is off; or it is no model that writes text.
     """
     for key, value in _walk(config):
         plain = key.lstrip('_')
@@ -54,19 +75,38 @@ def check_config(folder: Path, config: dict[str, Any], *, trust_remote_code: boo
                 raise UsageError(f'{folder / "config.json"} sets {key!r} to {value!r}, which would make the loader '
                                  'fetch and run a kernel. Nothing was run. Remove the key, and choose the attention '
                                  'with --attn_impl.')
-    model_type = config.get('model_type')
-    if model_type in CONFIG_MAPPING and model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return
-    name = ', '.join(config.get('architectures') or ()) or model_type or 'without a model_type'
-    reference = (config.get('auto_map') or {}).get('AutoModelForCausalLM') \
-        or (config.get('auto_map') or {}).get('AutoConfig')
-    if reference is None:
-        raise UsageError(f'{folder} is a model {name!r}, which transformers {transformers_version} does not have as a '
-                         'causal language model.')
+    where = origin or str(folder)
+    named = tuple(config.get('architectures') or ())
+    loader = native_loader(config)
+    name = ', '.join(named) or config.get('model_type') or 'without a model_type'
+    if loader is not None:
+        for kind, classes in _OTHERS.items():
+            if named and named[0] in classes.values() and not any(
+                    named[0] in mapping.values() for mapping in GENERATORS.values()):
+                raise UsageError(f'{where} is {kind} ({named[0]}). Only models that write text are loaded here; such '
+                                 'a model is no base for --model.')
+        return loader
+    code = config.get('auto_map') or {}
+    reference = code.get('AutoModelForCausalLM') or code.get('AutoConfig')
+    if reference is None or 'AutoModelForCausalLM' not in code and 'AutoModel' in code:
+        raise UsageError(f'{where} is a model {name!r}, which transformers {transformers_version} does not have as a '
+                         'language model or an image-text model'
+                         + (', and its own code offers no AutoModelForCausalLM.' if reference else '.'))
     if not trust_remote_code:
-        raise UsageError(f'{folder} is a model {name!r} that transformers does not implement: loading it would run '
-                         f'{_code_file(folder, reference)}. Nothing was run. Read that file, and pass '
+        raise UsageError(f'{where} is a model {name!r} that transformers does not implement: loading it would run '
+                         f'{_code_file(origin or folder, reference)}. Nothing was run. Read that file, and pass '
                          '--trust_remote_code true if you trust it.')
+    return 'AutoModelForCausalLM'
+
+
+def native_loader(config: dict[str, Any]) -> str | None:
+    """Name of the transformers class that loads this model without code of the folder, or None."""
+    model_type, named = config.get('model_type'), tuple(config.get('architectures') or ())
+    if model_type not in CONFIG_MAPPING:
+        return None
+    able = {loader: classes[model_type] for loader, classes in GENERATORS.items() if model_type in classes}
+    exact = [loader for loader, cls in able.items() if cls in named]
+    return next(iter([*exact, *able]), None)
 
 
 def check_tokenizer(folder: Path) -> None:
@@ -140,8 +180,10 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
             yield from _walk(inner)
 
 
-def _code_file(folder: Path, reference: str) -> str:
+def _code_file(folder: Path | str, reference: str) -> str:
     """``"modeling_x.XForCausalLM"`` -> the file, ``"owner/name--modeling_x.X"`` -> the file of that repository."""
     repository, _, tail = reference.rpartition('--')
     name = f'{tail.rpartition(".")[0]}.py'
-    return f'{name} of the hub repository {repository}' if repository else str(folder / name)
+    if repository or isinstance(folder, str):
+        return f'{name} of the hub repository {repository or folder}'
+    return str(folder / name)

@@ -32,13 +32,20 @@ def accelerator_kind() -> str | None:
     return None if kind == 'mps' else kind
 
 
-def choose_dtype(name: str) -> torch.dtype:
-    """The dtype to compute in; ``auto`` is fp32 on a CPU, else bf16 where the device has it, else fp16."""
+def choose_dtype(name: str, *, preferred: str = '') -> torch.dtype:
+    """The dtype to compute in; ``auto`` is fp32 on a CPU, else bf16 where the device has it, else fp16.
+
+    Args:
+        name: ``--torch_dtype``.
+        preferred: what the publisher of the model computes in on an accelerator; '' is nothing in particular.
+    """
     if name != 'auto':
         return DTYPES[name]
     kind = accelerator_kind()
     if kind is None:
         return torch.float32
+    if preferred in ('float16', 'float32'):  # bf16 is what is taken anyway, where the device has it
+        return DTYPES[preferred]
     if kind == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
         logger.info('This GPU has no bf16: computing in fp16.')
         return torch.float16

@@ -5,7 +5,6 @@ Order: which files (registry, hub), may they be read (checks), then transformers
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,15 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from swift.llm.args.groups import ModelArgs
 from swift.llm.model import checks, hub
@@ -28,6 +35,7 @@ from swift.llm.model.registry import (
     describe,
     match_config,
     match_hub_id,
+    settle,
     unknown_model,
 )
 from swift.utils import env
@@ -36,6 +44,13 @@ from swift.utils.logging import get_logger
 
 logger = get_logger()
 
+_LOADERS = {cls.__name__: cls for cls in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM)}
+# the same weights a second time, in the layout of another library
+_SECOND_COPIES = ('consolidated*', 'original/*', 'metal/*', 'onnx/*')
+# packages that make a model of transformers faster and that it does without
+_KERNELS = ('mamba-ssm', 'causal-conv1d', 'flash-attn', 'flash_attn')
+# packages that nobody keeps up, and what transformers loads such checkpoints with today
+_SUCCESSORS = {'auto_gptq': 'gptqmodel', 'autoawq': 'gptqmodel', 'whisper': 'openai-whisper'}
 # tokens that models keep for padding and train on nothing else, best first
 _PAD_TOKENS = ('<|finetune_right_pad_id|>', '<|pad|>', '<pad>', '[PAD]', '<|endoftext|>')
 
@@ -81,7 +96,7 @@ def resolve_model(args: ModelArgs) -> ResolvedModel:
         return _resolve_family(typed, args)
     folder = Path(args.model).expanduser()
     if folder.is_dir() and (args.model not in MODELS or (folder / 'config.json').is_file()):
-        return ResolvedModel(folder.resolve(), _settled(typed) if typed else _family_of_folder(folder))
+        return ResolvedModel(folder.resolve(), settle([typed]) if typed else _family_of_folder(folder))
     if folder.is_file():
         raise UsageError(f'--model {args.model} is a file; pass the folder that holds config.json.')
     if args.model in MODELS:
@@ -135,19 +150,22 @@ def load_model(args: ModelArgs, *, training: bool, full: bool = False, sharded: 
     resolved = resolve_model(args)
     family, folder = resolved.family, resolved.path
     raw = checks.read_config(folder)
-    checks.check_config(folder, raw, trust_remote_code=args.trust_remote_code)
+    loader = checks.check_config(folder, raw, trust_remote_code=args.trust_remote_code)
     size = checks.check_weights(folder)
-    check_requires(family)
+    check_requires(family, native=checks.native_loader(raw) is not None)
     tokenizer = load_tokenizer(resolved, args)
-    dtype = choose_dtype(args.torch_dtype)
+    dtype = choose_dtype(args.torch_dtype, preferred=family.dtype if family else '')
     weights_dtype = torch.float32 if training and full and dtype == torch.float16 else dtype
     config = AutoConfig.from_pretrained(folder, trust_remote_code=args.trust_remote_code, local_files_only=True)
     if args.rope_scaling:
         stretch_positions(config, args.rope_scaling, max_length)
     placement = choose_device_map(args.device_map, args.max_memory, sharded=sharded)
     logger.info('Loading %s (%.2f GB on disk) as %s', folder, size / 1e9, str(weights_dtype).removeprefix('torch.'))
-    model = _from_pretrained(folder, config=config, dtype=weights_dtype, attn=choose_attention(args.attn_impl),
-                             trust=args.trust_remote_code, placement=placement)
+    model = _from_pretrained(folder, loader=loader, config=config, dtype=weights_dtype,
+                             attn=choose_attention(args.attn_impl), trust=args.trust_remote_code, placement=placement)
+    if loader != 'AutoModelForCausalLM':
+        logger.info('%s reads more than text. Its language model is used with text; images, video and sound in rows '
+                    'are not read yet.', type(model).__name__)
     if family and family.note:
         logger.info('%s: %s', family.name, family.note)
     rows = model.get_input_embeddings().num_embeddings
@@ -178,8 +196,15 @@ def stretch_positions(config: Any, kind: str, max_length: int | None) -> None:
                 max_length)
 
 
-def check_requires(family: ModelFamily | None) -> None:
-    """Refuse a family whose packages are missing or have another version.
+def check_requires(family: ModelFamily | None, *, native: bool = True) -> None:
+    """Refuse a family whose packages are missing or too old.
+
+    An upper bound (``transformers<4.42``) is about the code that came with the checkpoint: it is a warning. What a
+    model of transformers wants for pictures, sound or speed alone is a warning, too.
+
+    Args:
+        family: its ``requires`` are looked at; None has none.
+        native: transformers implements the model, so that no code of the checkpoint imports anything.
 
     Raises:
         MissingExtraError: names the package and how to install it.
@@ -189,13 +214,23 @@ def check_requires(family: ModelFamily | None) -> None:
     from packaging.requirements import Requirement
     for text in family.requires if family else ():
         requirement = Requirement(text)
+        if requirement.name in _SUCCESSORS:
+            requirement = Requirement(_SUCCESSORS[requirement.name])
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
             found = None
-        if found is None or not requirement.specifier.contains(found, prereleases=True):
-            raise MissingExtraError(f'The model {family.name} needs {text!r}; installed: {found or "nothing"}. '
-                                    f'Install it with: pip install "{text}"')
+        if found is None and native and (family.multimodal or requirement.name in _KERNELS):
+            logger.warning('The package %s is not installed: %s runs without it, but %s.', requirement, family.name,
+                           'slower' if requirement.name in _KERNELS else 'for text only')
+            continue
+        unmet = [part for part in requirement.specifier if found and not part.contains(found, prereleases=True)]
+        if found is None or any(part.operator in ('>=', '>', '~=') for part in unmet):
+            raise MissingExtraError(f'The model {family.name} needs {str(requirement)!r}; installed: '
+                                    f'{found or "nothing"}. Install it with: pip install "{requirement}"')
+        if unmet:
+            logger.warning('%s was published for %s, and %s is installed: its own code, if it needs any, may not run.',
+                           family.name, requirement, found)
 
 
 @contextmanager
@@ -211,12 +246,12 @@ def quiet_progress() -> Iterator[None]:
             bars.enable_progress_bar()
 
 
-def _from_pretrained(folder: Path, *, config: Any, dtype: torch.dtype, attn: str | None, trust: bool,
+def _from_pretrained(folder: Path, *, loader: str, config: Any, dtype: torch.dtype, attn: str | None, trust: bool,
                      placement: dict[str, Any]) -> PreTrainedModel:
     options = {'attn_implementation': attn} if attn else {}
     try:
         with quiet_progress():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = _LOADERS[loader].from_pretrained(
                 folder, config=config, dtype=dtype, trust_remote_code=trust, local_files_only=True,
                 use_safetensors=True, output_loading_info=True, **placement, **options)
     except torch.OutOfMemoryError as e:
@@ -258,29 +293,35 @@ def _resolve_hub_id(args: ModelArgs, typed: ModelFamily | None) -> ResolvedModel
     path = _fetch(args, match)
     if match:
         return ResolvedModel(path, match.family)
-    return ResolvedModel(path, _settled(typed) if typed else _family_of_folder(path))
+    return ResolvedModel(path, settle([typed]) if typed else _family_of_folder(path))
 
 
 def _fetch(args: ModelArgs, match: Match | None) -> Path:
-    """The files of a registered checkpoint by its id on the hub in use, else of whatever id was typed."""
+    """The files of a registered checkpoint by its id on the hub in use, else of whatever id was typed.
+
+    Its ``config.json`` comes first and alone: what can't be used here is refused before gigabytes are fetched.
+    """
     use_hf = env.use_hf() if args.use_hf is None else args.use_hf
     known = args.model if match is None else match.hf_id if use_hf else match.ms_id
     if known is None:
         raise UsageError(f'{match.ms_id or match.hf_id} is only on {"ModelScope" if use_hf else "Hugging Face"}: add '
                          f'--use_hf {"false" if use_hf else "true"}.')
-    return hub.download(known, revision=args.model_revision, use_hf=use_hf, token=args.hub_token,
-                        offline=args.offline, with_code=args.trust_remote_code)
+    source = {'revision': args.model_revision, 'use_hf': use_hf, 'token': args.hub_token, 'offline': args.offline}
+    if not args.offline:
+        folder = hub.download(known, only=('config.json',), **source)
+        checks.check_config(folder, checks.read_config(folder), trust_remote_code=args.trust_remote_code, origin=known)
+    ignore = (*_SECOND_COPIES, *(match.family.ignore_files if match else ()))
+    return hub.download(known, with_code=args.trust_remote_code, ignore=ignore, **source)
 
 
 def _family_of_folder(folder: Path) -> ModelFamily | None:
-    """The entry that covers a folder's architecture, when the entries agree on its template."""
-    candidates = match_config(checks.read_config(folder))
-    return candidates[0] if len(set().union(*(family.templates() for family in candidates))) == 1 else None
-
-
-def _settled(family: ModelFamily) -> ModelFamily:
-    """A typed family for a folder: where its checkpoints differ in template, the folder's own decides."""
-    return family if len(family.templates()) == 1 else dataclasses.replace(family, template=None)
+    """The entry that covers a folder's architecture; its template is left open where several could be meant."""
+    config = checks.read_config(folder)
+    family = settle(match_config(config))
+    if family is None:
+        logger.info('No entry covers %s: it is loaded by its architecture, with its own chat template.',
+                    ', '.join(config.get('architectures') or ()) or config.get('model_type') or 'this model')
+    return family
 
 
 def _first_line(error: BaseException) -> str:

@@ -19,27 +19,9 @@ _CHATML = ChatTemplate(
 BUILTIN = (
     _CHATML,
     dataclasses.replace(
-        _CHATML, name='qwen', auto_add_bos=False, stop_words=('<|endoftext|>',),
-        default_system='You are a helpful assistant.', source='Qwen2 tokenizer_config.json'),
-    dataclasses.replace(
-        _CHATML, name='qwen2_5', auto_add_bos=False, stop_words=('<|endoftext|>',),
-        default_system='You are Qwen, created by Alibaba Cloud. You are a helpful assistant.',
-        source='Qwen2.5 tokenizer_config.json'),
-    dataclasses.replace(
         _CHATML, name='smollm2', auto_add_bos=False, stop_words=('<|endoftext|>',),
         default_system='You are a helpful AI assistant named SmolLM, trained by Hugging Face',
         source='SmolLM2-135M-Instruct tokenizer_config.json'),
-    ChatTemplate(
-        name='llama3',
-        prefix=('<|begin_of_text|>',),
-        system_prefix=('<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{{SYSTEM}}<|eot_id|>',),
-        prompt=('<|start_header_id|>user<|end_header_id|>\n\n{{QUERY}}<|eot_id|>',
-                '<|start_header_id|>assistant<|end_header_id|>\n\n'),
-        chat_sep=('<|eot_id|>',),
-        suffix=('<|eot_id|>',),
-        trim=('system', 'user', 'assistant'),
-        source='Meta-Llama-3-8B-Instruct tokenizer_config.json',
-    ),
     ChatTemplate(
         name='default',
         system_prefix=('{{SYSTEM}}\n\n',),

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from transformers import PreTrainedTokenizerBase
 
 from swift.llm.protocol import Message
+from swift.llm.template.dialect import DIALECTS
+from swift.llm.template.fit import fitting_template
 from swift.llm.template.jinja import JinjaRenderer, apply_chat_template, chat_messages
-from swift.llm.template.loss_scale import check_strategy, turn_weights
-from swift.llm.template.registry import TEMPLATES
-from swift.llm.template.render import DeclaredRenderer, PlainRenderer
+from swift.llm.template.loss_scale import parse_strategy, turn_weights, weigh
+from swift.llm.template.registry import TEMPLATES, ChatTemplate, WrittenTemplate
+from swift.llm.template.render import PlainRenderer, is_chat, make_renderer
 from swift.llm.template.segments import Controls, Rendered, Renderer
 from swift.llm.template.tokens import Encoded, Tokeniser, controls_of, special_tokens_of
 from swift.utils.errors import RowError, SwiftError, UsageError
@@ -33,13 +35,16 @@ _SNIPPET = 40  # characters shown on each side of a difference
 
 
 class Family(Protocol):
-    """What a model family says about templates: the name of a registered one, or None."""
+    """What a model family says about templates: the name of a registered one, or None, or those it may be."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def template(self) -> str | None: ...
+
+    @property
+    def alternatives(self) -> tuple[str, ...]: ...
 
 
 class Template:
@@ -57,7 +62,7 @@ class Template:
     def __init__(self, renderer: Renderer, tokenizer: PreTrainedTokenizerBase, controls: Controls,
                  args: TemplateArgs, *, default_system: str | None = None,
                  chosen: Literal['auto', 'typed'] = 'auto') -> None:
-        check_strategy(args.loss_scale)
+        self._strategy = parse_strategy(args.loss_scale)
         self.name = renderer.name
         self.chosen = chosen
         self.tokenizer = tokenizer
@@ -65,7 +70,8 @@ class Template:
         self._renderer = renderer
         self._max_length = None if args.max_length in (None, -1) else args.max_length
         self._truncation = args.truncation_strategy
-        self._loss_scale = args.loss_scale
+        self._ends = tuple(filter(None, (controls.eos, *renderer.stop_words)))
+        self._options = args.options()
         self._typed_system = args.system
         self._system = args.system if args.system is not None else default_system
         self._tokeniser = Tokeniser(tokenizer, controls, renderer.stop_words)
@@ -108,9 +114,14 @@ class Template:
             RowError: the row or its conversation is not one that the template can write.
         """
         messages = self._messages(row, self._system)
-        tools = row.get('tools') or ()
-        weights = turn_weights(messages, self._loss_scale)
-        return self._renderer.render(messages, tools, weights, add_generation_prompt=add_generation_prompt)
+        weights = turn_weights(messages, self._strategy)
+        rendered = self._renderer.render(messages, row.get('tools') or (), weights, options=self._options_of(row),
+                                         add_generation_prompt=add_generation_prompt)
+        return weigh(rendered, messages, self._strategy, self._ends)
+
+    def _options_of(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The switches of the template: the row's own, over those of the command line."""
+        return {**self._options, **(row.get('chat_template_kwargs') or {})}
 
     @staticmethod
     def _messages(row: Mapping[str, Any], system: str | None) -> list[Message]:
@@ -149,13 +160,17 @@ class Template:
     # -- inference -----------------------------------------------------------------------------------------------
 
     def encode_prompt(self, messages: Sequence[Message | Mapping[str, Any]],
-                      tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+                      tools: Sequence[Mapping[str, Any]] = (),
+                      options: Mapping[str, Any] | None = None) -> list[int]:
         """The ids of a conversation up to the place where the next answer starts, never truncated.
+
+        ``options`` are switches of the template (``enable_thinking``) for this conversation.
 
         Raises:
             RowError: the template can't write the conversation.
         """
-        rendered = self.render({'messages': messages, 'tools': tools}, add_generation_prompt=True)
+        row = {'messages': messages, 'tools': tools, 'chat_template_kwargs': options}
+        rendered = self.render(row, add_generation_prompt=True)
         tokens = self._tokeniser.encode([rendered])[0]
         if isinstance(tokens, RowError):
             raise tokens
@@ -181,10 +196,12 @@ class Template:
     def drift(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """Where our text, or our ids, differ from what the checkpoint's own chat template gives for ``rows``.
 
-        Left out are rows that we refuse, all rows if there is no chat template, and rows without a system text under
-        ``--system ''``. Ids are compared unless a content spells a control token: there they differ on purpose.
+        Left out are rows that we refuse, all rows if there is no chat template or ours is plain text, and rows without
+        a system text under ``--system ''``. A row whose last answer stands behind the very prompt that the checkpoint
+        asks for it with is no difference, even where a finished conversation is written otherwise. Ids are compared
+        unless a content spells a control token: there they differ on purpose.
         """
-        if not self.tokenizer.chat_template or isinstance(self._renderer, PlainRenderer):
+        if not self.tokenizer.chat_template or not self._renderer.is_chat:
             return []
         differences = []
         for i, row in enumerate(rows):
@@ -203,10 +220,12 @@ class Template:
             return None  # the user turned off a default that the checkpoint's template may have
         chat = chat_messages(messages)
         try:
-            theirs = apply_chat_template(self.tokenizer, chat, row.get('tools') or ())
+            theirs = apply_chat_template(self.tokenizer, chat, row.get('tools') or (), options=self._options_of(row))
         except RowError as e:
             return str(e)
         ours = rendered.text[:len(rendered.text) - rendered.added_eos]
+        if ours != theirs and self._is_prompted(rendered, chat, row):
+            return None
         if ours != theirs:
             at = next((p for p, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
                       min(len(ours), len(theirs)))
@@ -222,10 +241,24 @@ class Template:
                     'for the same text')
         return None
 
+    def _is_prompted(self, rendered: Rendered, chat: list[dict[str, Any]], row: Mapping[str, Any]) -> bool:
+        """Whether the text in front of the last answer is the checkpoint's own prompt for it."""
+        starts = [i for i, segment in enumerate(rendered.segments) if segment.begins_answer]
+        if not starts or chat[-1]['role'] != 'assistant':
+            return False
+        try:
+            prompt = apply_chat_template(self.tokenizer, chat[:-1], row.get('tools') or (),
+                                         add_generation_prompt=True, options=self._options_of(row))
+            theirs = apply_chat_template(self.tokenizer, chat, row.get('tools') or (), options=self._options_of(row))
+        except RowError:
+            return False
+        before = ''.join(segment.text for segment in rendered.segments[:starts[-1]])
+        return before == prompt and theirs.endswith(rendered.text[len(before):])
+
     def fingerprint(self) -> str:
         """A hash of everything that changes tokens or weights: tokenizer, template, options."""
         options = {'system': self._system, 'max_length': self._max_length, 'truncation': self._truncation,
-                   'loss_scale': self._loss_scale}
+                   'loss_scale': self._strategy.definition(), 'options': self._options}
         return sha256_text(_FORMAT, self._tokeniser.definition(), type(self._renderer).__name__,
                            self._renderer.definition(), json.dumps(options, sort_keys=True))
 
@@ -238,9 +271,9 @@ def make_template(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family
                   task: Literal['sft', 'pt'] = 'sft') -> Template:
     """The template to train and infer with.
 
-    A typed ``--template NAME`` is that registered template. ``auto`` is the one that the model family names, else
-    the checkpoint's own chat template. For ``pt`` every token is trained, and texts stand as they are unless a
-    template is typed.
+    A typed ``--template NAME`` is that registered template. ``auto`` is the one that the model family names if it
+    writes a few conversations as the checkpoint's own chat template does, else that one. For ``pt`` every token is
+    trained, and texts stand as they are unless a template is typed.
 
     Raises:
         UsageError: no such template, or ``auto`` finds none.
@@ -248,20 +281,51 @@ def make_template(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family
     controls = controls_of(tokenizer)
     typed = args.template != 'auto'
     name = args.template if typed else (family.template if family is not None else None)
+    if not typed and task == 'sft' and tokenizer.chat_template and args.agent_template is None:
+        name = _fitting(args, tokenizer, family)
     if task == 'pt':
         args = dataclasses.replace(args, loss_scale='all')
         if not typed:
             return Template(PlainRenderer(controls), tokenizer, controls, dataclasses.replace(args, system=None))
     if name is not None:
-        declared = TEMPLATES.get(name)
-        renderer = DeclaredRenderer(declared, special_tokens_of(tokenizer, declared), controls)
-        return Template(renderer, tokenizer, controls, args, default_system=declared.default_system,
+        entry = _with_dialect(TEMPLATES.get(name), args.agent_template)
+        renderer = make_renderer(entry, special_tokens_of(tokenizer, entry), controls, args.thinking)
+        return Template(renderer, tokenizer, controls, args, default_system=entry.default_system,
                         chosen='typed' if typed else 'auto')
     if not tokenizer.chat_template:
         raise UsageError('The tokenizer of this model has no chat template, and no registered one is known for the '
                          'model. Name one with --template: default-generation for a base model that completes text, '
-                         f'chatml for a new chat model; known: {", ".join(TEMPLATES.names())}.')
-    return Template(JinjaRenderer(tokenizer, controls), tokenizer, controls, args)
+                         'chatml for a new chat model; `swift template list` lists all.')
+    if args.agent_template is not None:
+        raise UsageError(f'--agent_template {args.agent_template} needs a registered template, but this model is used '
+                         'with the chat template of its checkpoint, which writes tools in its own way. Leave the flag '
+                         'out, or name a template with --template.')
+    return Template(JinjaRenderer(tokenizer, controls, args.thinking), tokenizer, controls, args)
+
+
+def _fitting(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family: Family | None) -> str | None:
+    """The registered template of the family that writes as the checkpoint's own; None where none does.
+
+    Plain text is what somebody asked for who named a base model by its key: that is compared with nothing.
+    """
+    if family is None or (family.template is not None and not is_chat(TEMPLATES.get(family.template))):
+        return family.template if family is not None else None
+    names = (family.template,) if family.template is not None else family.alternatives
+    plain = dataclasses.replace(args, system=None, thinking=None)
+    return fitting_template(names, lambda name: make_template(dataclasses.replace(plain, template=name), tokenizer)) \
+        if names else None
+
+
+def _with_dialect(entry: ChatTemplate | WrittenTemplate, dialect: str | None) -> ChatTemplate | WrittenTemplate:
+    """``entry`` with the tool dialect that ``--agent_template`` names."""
+    if dialect is None or dialect == entry.dialect:
+        return entry
+    DIALECTS.get(dialect)
+    if isinstance(entry, WrittenTemplate):
+        raise UsageError(f'--agent_template {dialect}: template {entry.name!r} writes tools in the way that its model '
+                         f'was trained on ({entry.dialect or "none"}). Leave the flag out, or name a template that is '
+                         'declared by parts, such as --template chatml.')
+    return dataclasses.replace(entry, dialect=dialect)
 
 
 def check_drift(template: Template, rows: Sequence[Mapping[str, Any]], allow: bool) -> None:

@@ -24,10 +24,11 @@ import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from swift.llm.protocol import Message
+from swift.llm.template.conversation import ThinkingPolicy
 from swift.llm.template.loss_scale import TurnWeights
 from swift.llm.template.segments import REASONING_TAGS, Controls, Rendered, Segment
 from swift.llm.template.skeleton import Answer, Run, Slot, View, cut_runs, fill, find_answer
-from swift.utils.errors import RowError
+from swift.utils.errors import RowError, UsageError
 
 _PLANES = (0xE000, 0xF1000, 0x100000)  # private-use areas for slots; U+F0000 and U+F0001 are transformers' own marks
 _SLOTS = 0x1000  # at most so many slots a conversation
@@ -35,11 +36,15 @@ _SKELETONS = 4096  # kept in memory; conversations of one shape share one
 _FAILURES = (jinja2.exceptions.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError,
              RecursionError, MemoryError)  # what foreign template code may end with
 _TAG = re.compile(r'</?[A-Za-z][\w:-]*>|\[/?[A-Z][A-Z_]*\]')
+_INLINE_REASONING = re.compile(r'\A\s*<think>.*?</think>\s*', re.DOTALL)
 _GENERATION_TAG = re.compile(r'\{%[-+]?\s*(?:end)?generation\s*[-+]?%\}')
 
 
-def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The messages as a chat template takes them: without what only the loss needs."""
+def chat_messages(messages: Sequence[Message], *, parse_arguments: bool = True) -> list[dict[str, Any]]:
+    """The messages as a chat template takes them: without what only the loss needs.
+
+    Arguments of calls that are JSON text become objects, as servers hand them to a template, if ``parse_arguments``.
+    """
     chat = []
     for message in messages:
         entry: dict[str, Any] = {'role': message.role, 'content': message.content}
@@ -47,21 +52,62 @@ def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             # gpt-oss's template reads the second name, which later releases of transformers fill in.
             entry['reasoning_content'] = entry['thinking'] = message.reasoning_content
         if message.tool_calls:
-            entry['tool_calls'] = list(message.tool_calls)
+            entry['tool_calls'] = [_parsed(call) if parse_arguments else call for call in message.tool_calls]
+        for key, value in (('name', message.name), ('tool_call_id', message.tool_call_id)):
+            if value is not None:
+                entry[key] = value
         chat.append(entry)
     return chat
 
 
+def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get('function')
+    if not isinstance(function, Mapping) or not isinstance(function.get('arguments'), str):
+        return call
+    try:
+        arguments = json.loads(function['arguments'])
+    except ValueError:
+        return call
+    return {**call, 'function': {**function, 'arguments': arguments}}
+
+
+def _thinking_options(chat_template: str | Mapping[str, str], thinking: ThinkingPolicy | None) -> dict[str, bool]:
+    """The variables with which a chat template does what ``--thinking`` asks, where messages alone can't tell it."""
+    wanted = {'add_empty': {'enable_thinking': False},
+              'keep': {'preserve_thinking': True, 'clear_thinking': False}}.get(thinking, {})
+    options = {name: value for name, value in wanted.items() if name in json.dumps(chat_template)}
+    if wanted and not options:
+        raise UsageError(f'--thinking {thinking}: the chat template of the checkpoint has no switch for that (looked '
+                         f'for {", ".join(wanted)}). Name a registered template with --template.')
+    return options
+
+
+def _with_thinking(chat: list[dict[str, Any]], thinking: ThinkingPolicy | None) -> list[dict[str, Any]]:
+    """The messages without the reasoning that ``--thinking`` leaves out."""
+    if thinking not in ('none', 'strip_history'):
+        return chat
+    last_question = max((i for i, m in enumerate(chat) if m['role'] == 'user'), default=-1)
+    return [_without_reasoning(m) if m['role'] == 'assistant' and (thinking == 'none' or i < last_question) else m
+            for i, m in enumerate(chat)]
+
+
+def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in message.items() if key not in ('reasoning_content', 'thinking')}
+    return {**kept, 'content': _INLINE_REASONING.sub('', message['content'])}
+
+
 def apply_chat_template(tokenizer: PreTrainedTokenizerBase, chat: Sequence[Mapping[str, Any]],
-                        tools: Sequence[Mapping[str, Any]] = (), *, add_generation_prompt: bool = False) -> str:
-    """The text that the tokenizer's own chat template writes.
+                        tools: Sequence[Mapping[str, Any]] = (), *, add_generation_prompt: bool = False,
+                        options: Mapping[str, Any] | None = None) -> str:
+    """The text that the tokenizer's own chat template writes; ``options`` are variables of that template.
 
     Raises:
         RowError: the template refuses the conversation or fails on it.
     """
     try:
         return tokenizer.apply_chat_template(
-            list(chat), tools=list(tools) or None, tokenize=False, add_generation_prompt=add_generation_prompt)
+            list(chat), tools=list(tools) or None, tokenize=False, add_generation_prompt=add_generation_prompt,
+            **(options or {}))
     except _FAILURES as e:
         raise RowError(f'the checkpoint\'s chat template refuses this conversation: {e}') from e
 
@@ -89,14 +135,22 @@ class JinjaRenderer:
     Args:
         tokenizer: one with a ``chat_template``.
         controls: its added tokens.
+        thinking: ``--thinking``.
+
+    Raises:
+        UsageError: the template has no switch for what ``--thinking`` asks.
     """
 
     name = 'the chat template of the checkpoint'
+    is_chat = True
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, controls: Controls) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, controls: Controls,
+                 thinking: ThinkingPolicy | None = None) -> None:
         self.notes: list[str] = []
         self._tokenizer = tokenizer
         self._controls = controls
+        self._thinking = thinking
+        self._thinking_options = _thinking_options(tokenizer.chat_template, thinking)
         tags = _tags(tokenizer.chat_template)
         self._markers = _pattern(tag for tag in tags if not _spells(tag, controls, controls.special))
         self._answer_markers = _pattern(tag for tag in tags if not _spells(tag, controls, controls.added))
@@ -106,20 +160,25 @@ class JinjaRenderer:
         self.stop_words = self._learn_terminator()
 
     def definition(self) -> str:
-        return json.dumps([self._tokenizer.chat_template, self._today()], sort_keys=True)
+        return json.dumps([self._tokenizer.chat_template, self._today(), self._thinking], sort_keys=True)
 
     def _today(self) -> str:
         """The date, for templates that print it: their text is another one tomorrow."""
         return datetime.date.today().isoformat() if self._dated else ''
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], weights: TurnWeights, *,
-               add_generation_prompt: bool = False) -> Rendered:
-        chat = chat_messages(messages)
-        real = apply_chat_template(self._tokenizer, chat, tools, add_generation_prompt=add_generation_prompt)
-        self._check_nothing_dropped(chat, tools, real, add_generation_prompt)
+               add_generation_prompt: bool = False, options: Mapping[str, Any] | None = None) -> Rendered:
+        options = {**(options or {}), **self._thinking_options}
+        chat = _with_thinking(chat_messages(messages), self._thinking)
+        try:
+            real = self._apply(chat, tools, add_generation_prompt, options)
+        except RowError:  # a few templates take the arguments of calls as JSON text only
+            chat = _with_thinking(chat_messages(messages, parse_arguments=False), self._thinking)
+            real = self._apply(chat, tools, add_generation_prompt, options)
+        self._check_nothing_dropped(chat, tools, real, add_generation_prompt, options)
         trained = [i for i, m in enumerate(messages) if m.role == 'assistant' and weights.turns[i]]
         reasons = []
-        for view in self._views(chat, tools):
+        for view in self._views(chat, tools, options):
             try:
                 skeleton = self._skeleton(view, add_generation_prompt)
             except RowError as e:  # the template refuses a slot where it takes the real content
@@ -134,16 +193,20 @@ class JinjaRenderer:
         raise RowError(f'the checkpoint\'s chat template can\'t be followed on this conversation: '
                        f'{"; ".join(dict.fromkeys(reasons))}. A registered template (--template NAME) may fit')
 
+    def _apply(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
+               options: Mapping[str, Any]) -> str:
+        return apply_chat_template(self._tokenizer, chat, tools, add_generation_prompt=add_generation_prompt,
+                                   options=options)
+
     def _check_nothing_dropped(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], real: str,
-                               add_generation_prompt: bool) -> None:
+                               add_generation_prompt: bool, options: Mapping[str, Any]) -> None:
         """Raises:
             RowError: the template writes the same without the tools, without the calls of one message, or without the
                 reasoning of the last answer. (Reasoning of earlier ones is left out by many templates on purpose.)
         """
         def is_same(chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> bool:
             try:
-                return real == apply_chat_template(self._tokenizer, chat, tools,
-                                                   add_generation_prompt=add_generation_prompt)
+                return real == self._apply(chat, tools, add_generation_prompt, options)
             except RowError:
                 return False
 
@@ -160,15 +223,17 @@ class JinjaRenderer:
 
     # -- conversation -> views -----------------------------------------------------------------------------------
 
-    def _views(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> Iterator[View]:
+    def _views(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]],
+               options: Mapping[str, Any]) -> Iterator[View]:
         """Ways to take the contents out, the one that shows most first."""
-        yield self._view(chat, tools, marked=('assistant',))
+        yield self._view(chat, tools, options, marked=('assistant',))
         if any(self._markers.search(m['content']) for m in chat if m['role'] != 'assistant'):
-            yield self._view(chat, tools, marked=('assistant', 'system', 'user', 'tool'))
+            yield self._view(chat, tools, options, marked=('assistant', 'system', 'user', 'tool'))
         if not any(self._controls.matches(text) for text in _texts([chat, list(tools)])):
-            yield View(chat, list(tools), (), _PLANES[0])  # no content could forge a control token
+            yield View(chat, list(tools), (), _PLANES[0], options)  # no content could forge a control token
 
-    def _view(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], marked: tuple[str, ...]) -> View:
+    def _view(self, chat: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], options: Mapping[str, Any],
+              marked: tuple[str, ...]) -> View:
         used = set(json.dumps([chat, list(tools)], ensure_ascii=False))
         base = next((plane for plane in _PLANES if not any(plane <= ord(c) < plane + _SLOTS for c in used)), None)
         if base is None:
@@ -208,7 +273,8 @@ class JinjaRenderer:
             if 'tool_calls' in message:
                 entry['tool_calls'] = take_all(i, role, message['tool_calls'], forged_only=True)
             view.append(entry)
-        return View(view, take_all(-1, 'system', list(tools), forged_only=True), tuple(slots), base)
+        return View(view, take_all(-1, 'system', list(tools), forged_only=True), tuple(slots), base,
+                    options)
 
     @staticmethod
     def _piece(pieces: list[str], k: int, index: int, role: str, take: Callable[[Slot], str]) -> str:
@@ -228,7 +294,8 @@ class JinjaRenderer:
     # -- view -> skeleton ----------------------------------------------------------------------------------------
 
     def _skeleton(self, view: View, add_generation_prompt: bool) -> _Skeleton:
-        key = json.dumps([view.chat, view.tools, view.base, add_generation_prompt, self._today()], ensure_ascii=False)
+        key = json.dumps([view.chat, view.tools, view.base, view.options, add_generation_prompt, self._today()],
+                         ensure_ascii=False)
         if key not in self._skeletons:
             if len(self._skeletons) >= _SKELETONS:
                 self._skeletons.clear()
@@ -236,7 +303,7 @@ class JinjaRenderer:
         return self._skeletons[key]
 
     def _analyse(self, view: View, add_generation_prompt: bool) -> _Skeleton:
-        text = apply_chat_template(self._tokenizer, view.chat, view.tools, add_generation_prompt=add_generation_prompt)
+        text = self._apply(view.chat, view.tools, add_generation_prompt, view.options)
         regions, begins, lost, open_ended, terminator = {}, set(), {}, False, ''
         for i, message in enumerate(view.chat):
             if message['role'] != 'assistant':
@@ -265,8 +332,7 @@ class JinjaRenderer:
         if not turns:
             return None
         try:
-            return apply_chat_template(self._tokenizer, view.chat[:turns], view.tools,
-                                       add_generation_prompt=add_generation_prompt)
+            return self._apply(view.chat[:turns], view.tools, add_generation_prompt, view.options)
         except RowError:
             return None
 
@@ -285,7 +351,7 @@ class JinjaRenderer:
         """What ends an answer, seen on a conversation of one question and one answer."""
         chat = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]
         try:
-            view = self._view(chat, (), marked=())
+            view = self._view(chat, (), self._thinking_options, marked=())
             # A template that writes a generation prompt unasked goes on after the end of the answer.
             self._prompts_unasked = (self._try(view, 1, add_generation_prompt=True)
                                      == self._try(view, 1, add_generation_prompt=False))
@@ -305,10 +371,11 @@ class JinjaRenderer:
         for run in skeleton.runs:
             weight = weights.turns[run.turn] if run.turn >= 0 else weights.control
             text = next(remaining) if run.slot >= 0 else run.text
-            segments.append(Segment(text, weight, run.kind, run.begins_answer))
+            in_answer = run.turn >= 0 and view.chat[run.turn]['role'] == 'assistant'
+            segments.append(Segment(text, weight, run.kind, run.begins_answer, run.turn if in_answer else -1))
         last = weights.turns[-1]
         if skeleton.open_ended and last and self._controls.eos:
-            segments.append(Segment(self._controls.eos, last, 'control'))
+            segments.append(Segment(self._controls.eos, last, 'control', message=len(weights.turns) - 1))
             return Rendered.of(segments, added_eos=len(self._controls.eos))
         return Rendered.of(segments)
 

@@ -6,11 +6,11 @@ Standard library only: ``swift --help`` and the argument parser may import it.
 from __future__ import annotations
 
 from swift.llm.template.builtin import BUILTIN
-from swift.llm.template.chat_template import PLACEHOLDERS, ChatTemplate, Part
+from swift.llm.template.chat_template import PLACEHOLDERS, ChatTemplate, Part, Thinking, WrittenTemplate
 from swift.utils.registry import Registry
 
-__all__ = ['PLACEHOLDERS', 'TEMPLATES', 'ChatTemplate', 'Part']
+__all__ = ['PLACEHOLDERS', 'TEMPLATES', 'ChatTemplate', 'Part', 'Thinking', 'WrittenTemplate']
 
-TEMPLATES: Registry[ChatTemplate] = Registry('template', 'swift.llm.families')
+TEMPLATES: Registry[ChatTemplate | WrittenTemplate] = Registry('template', 'swift.llm.families')
 for _entry in BUILTIN:
     TEMPLATES.add(_entry)

@@ -5,7 +5,6 @@ Pure text: no tokenizer, no template. Both renderers produce these, the encoder 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,12 +31,14 @@ class Segment:
         weight: of its tokens as targets of the loss; 0 is not trained.
         kind: one of ``KINDS``. Only in ``control`` may special tokens be matched.
         begins_answer: a prompt would end right before it.
+        message: index of the message whose answer it is a part of, with its terminator; -1 outside of answers.
     """
 
     text: str
     weight: float
     kind: str
     begins_answer: bool = False
+    message: int = -1
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,13 @@ class Rendered:
             if not segment.text:
                 continue
             last = joined[-1] if joined else None
-            if last and not begins and (last.kind, last.weight) == (segment.kind, segment.weight):
-                joined[-1] = dataclasses.replace(last, text=last.text + segment.text)
+            if last and not begins and ((last.kind, last.weight, last.message)
+                                        == (segment.kind, segment.weight, segment.message)):
+                joined[-1] = Segment(last.text + segment.text, last.weight, last.kind, last.begins_answer, last.message)
+            elif segment.begins_answer == begins:
+                joined.append(segment)
             else:
-                joined.append(Segment(segment.text, segment.weight, segment.kind, begins))
+                joined.append(Segment(segment.text, segment.weight, segment.kind, begins, segment.message))
             begins = False
         return cls(tuple(joined), added_eos)
 
@@ -82,10 +86,16 @@ class Renderer(Protocol):
     notes: list[str]
     stop_words: tuple[str, ...]
     """Texts at which an answer ends, the EOS aside."""
+    is_chat: bool
+    """Whether turns are marked as such; plain text is compared with no chat template."""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], weights: TurnWeights, *,
-               add_generation_prompt: bool = False) -> Rendered:
-        """Raises RowError when the conversation can't be written."""
+               add_generation_prompt: bool = False, options: Mapping[str, Any] | None = None) -> Rendered:
+        """Write a conversation; ``options`` are the switches of the template (``enable_thinking``).
+
+        Raises:
+            RowError: the conversation can't be written.
+        """
         ...
 
     def definition(self) -> str:

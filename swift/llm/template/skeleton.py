@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -39,12 +39,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class View:
-    """A conversation with contents taken out: slot ``k`` is the character ``chr(base + k)``."""
+    """A conversation with contents taken out: slot ``k`` is the character ``chr(base + k)``.
+
+    ``options`` are the variables that the template is rendered with.
+    """
 
     chat: list[dict[str, Any]]
     tools: list[dict[str, Any]]
     slots: tuple[Slot, ...]
     base: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def slot(self, character: str) -> Slot | None:
         index = ord(character) - self.base

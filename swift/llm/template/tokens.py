@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from swift.llm.template.chat_template import ChatTemplate
+from swift.llm.template.byte_level import ByteLevel
+from swift.llm.template.chat_template import ChatTemplate, WrittenTemplate
 from swift.llm.template.segments import KINDS, REASONING_TAGS, Controls, Rendered
 from swift.utils.errors import RowError
 
@@ -75,16 +76,13 @@ def _own_bos(tokenizer: PreTrainedTokenizerBase) -> str:
     return tokenizer.bos_token if tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id else ''
 
 
-def special_tokens_of(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> dict[str | int, str]:
-    """The text of every token that the parts of ``template`` may name or give as an id."""
+def special_tokens_of(tokenizer: PreTrainedTokenizerBase,
+                      template: ChatTemplate | WrittenTemplate) -> dict[str | int, str]:
+    """The text of every token that ``template`` may name or give as an id."""
     tokens: dict[str | int, str] = {name: token for name, token in tokenizer.special_tokens_map.items()
                                     if isinstance(token, str)}
-    for parts in (template.prompt, template.chat_sep, template.suffix, template.prefix, template.system_prefix):
-        for part in parts or ():
-            for name in part if isinstance(part, tuple) else ():
-                if isinstance(name, int):
-                    tokens[name] = tokenizer.convert_ids_to_tokens(name)
-    return tokens
+    names = () if isinstance(template, WrittenTemplate) else template.token_names()
+    return {**tokens, **{name: tokenizer.convert_ids_to_tokens(name) for name in names if isinstance(name, int)}}
 
 
 class Tokeniser:
@@ -107,6 +105,7 @@ class Tokeniser:
             self._forbidden[_ASSISTANT, self._ids[token]] = token not in in_answers
         self._forbidden[_CONTROL] = False
         self._suspects = self._forbidden.any(axis=0)
+        self._quick = ByteLevel.of(tokenizer, self._forbidden)
 
     def _stops(self, ends: Sequence[str]) -> tuple[frozenset[int], tuple[str, ...]]:
         ids = set() if self._tokenizer.eos_token_id is None else {self._tokenizer.eos_token_id}
@@ -135,6 +134,17 @@ class Tokeniser:
             return []
         if not self._tokenizer.is_fast:
             return [self._encode_by_segments(one) for one in rendered]
+        if self._quick is None:
+            return self._encode_carefully(rendered)
+        weighed = self._quick.encode(rendered)
+        left = [one for one, quick in zip(rendered, weighed, strict=True) if quick is None]
+        careful = iter(self._encode_carefully(left))
+        return [next(careful) if quick is None else Encoded(quick.ids, quick.weights, quick.kinds) for quick in weighed]
+
+    def _encode_carefully(self, rendered: Sequence[Rendered]) -> list[Encoded | RowError]:
+        """With the offsets that the tokenizer gives, and cuts where they are needed."""
+        if not rendered:
+            return []
         batch = self._tokenizer([one.text for one in rendered], add_special_tokens=False, return_offsets_mapping=True,
                                 return_attention_mask=False, return_token_type_ids=False, verbose=False)
         results: list[Encoded | RowError] = []

@@ -177,3 +177,15 @@ def test_groups_check_themselves_in_python_too():
 def test_defaults_are_not_shared():
     SftArguments().data.dataset.append('x')
     assert SftArguments().data.dataset == []
+
+
+@pytest.mark.parametrize(('words', 'expected'), [
+    (['--use_loss_scale', 'true'], 'react'),
+    (['--use_loss_scale', 'false'], 'default'),
+    (['--loss_scale_config_path', 'DEFAULT'], 'react'),
+    (['--use_loss_scale', 'true', '--loss_scale_config_path', 'agent-flan'], 'agent-flan'),
+    (['--loss_scale_config_path', 'mine.json', '--use_loss_scale', 'true'], 'mine.json'),
+    (['--loss_scale', 'last_round+react'], 'last_round+react'),
+])
+def test_weights_of_words_in_both_vocabularies(words, expected):
+    assert parse(SftArguments, ['--model', 'x', '--dataset', 'y', *words])[0].template.loss_scale == expected

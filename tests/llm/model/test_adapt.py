@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlavaConfig, LlavaForConditionalGeneration
 
 from swift.llm.args.groups import TunerArgs
 from swift.llm.model.adapt import adapt, count_parameters, tuner_config
-from swift.llm.model.registry import ModelFamily
+from swift.llm.model.registry import MODELS, ModelFamily
 from swift.utils.errors import UsageError
 
 ALL = {'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'}
@@ -39,6 +39,57 @@ def test_default_targets_are_those_of_the_family_else_every_linear_layer(model):
     assert tuner_config(TunerArgs(target_modules=['ALL']), model, family).target_modules == ALL
     assert tuner_config(TunerArgs(), model).target_modules == ALL
     assert tuner_config(TunerArgs(target_regex=r'.*\.0\..*q_proj'), model).target_modules == r'.*\.0\..*q_proj'
+
+
+def test_defaults_of_the_family_that_the_model_lacks_are_left_out(model):
+    some = ModelFamily('x', target_modules=('q_proj', 'W_pack'))
+    assert tuner_config(TunerArgs(), model, some).target_modules == {'q_proj'}
+    assert tuner_config(TunerArgs(), model, ModelFamily('x', target_modules=('W_pack',))).target_modules == ALL
+    with pytest.raises(UsageError, match="no module is called 'W_pack'"):  # typed, it is a mistake
+        tuner_config(TunerArgs(target_modules=['W_pack']), model, some)
+
+
+@pytest.fixture
+def seeing():
+    """An image-text model whose tower and language model both have q_proj."""
+    text = {'model_type': 'llama', 'hidden_size': 16, 'intermediate_size': 32, 'num_hidden_layers': 2,
+            'num_attention_heads': 2, 'num_key_value_heads': 2, 'vocab_size': 64}
+    vision = {'model_type': 'clip_vision_model', 'hidden_size': 16, 'intermediate_size': 32, 'num_hidden_layers': 2,
+              'num_attention_heads': 2, 'image_size': 28, 'patch_size': 14}
+    config = LlavaConfig(text_config=text, vision_config=vision, image_token_index=63)
+    return LlavaForConditionalGeneration(config)
+
+
+def adapted_layers(model) -> set[str]:
+    return {name.removeprefix('base_model.model.').partition('.lora_')[0] for name in trained(model)}
+
+
+@pytest.mark.parametrize('family', [MODELS.get('llava1_5_hf'), None])
+def test_lora_goes_on_the_language_model_of_a_model_that_sees(seeing, family):
+    layers = adapted_layers(adapt(seeing, TunerArgs(), family=family))
+    assert len(layers) == 2 * 7
+    assert all(name.startswith('model.language_model.layers.') for name in layers)
+
+
+def test_a_key_of_swift_2_adapts_the_projector_too(seeing):
+    layers = adapted_layers(adapt(seeing, TunerArgs(), family=MODELS.get('llava1_5-7b-instruct')))
+    assert len([name for name in layers if name.startswith('model.language_model.')]) == 2 * 7
+    assert {name for name in layers if not name.startswith('model.language_model.')} == {
+        'model.multi_modal_projector.linear_1', 'model.multi_modal_projector.linear_2'}
+
+
+def test_every_linear_layer_of_a_model_that_sees_when_typed(seeing):
+    layers = adapted_layers(adapt(seeing, TunerArgs(target_modules=['ALL'])))
+    assert any('vision_tower' in name for name in layers) and 'lm_head' not in layers
+
+
+def test_full_training_freezes_tower_and_projector_unless_freed(seeing):
+    family = MODELS.get('llava1_5_hf')
+    adapt(seeing, TunerArgs(tuner_type='full'), family=family)
+    assert {'.'.join(name.split('.')[:2]) for name in trained(seeing)} == {'model.language_model', 'lm_head.weight'}
+    adapt(seeing, TunerArgs(tuner_type='full', trainable_parameters=['model.multi_modal_projector']), family=family)
+    assert any('multi_modal_projector' in name for name in trained(seeing))
+    assert not any('vision_tower' in name for name in trained(seeing))
 
 
 def test_lora_trains_only_the_adapter(model):

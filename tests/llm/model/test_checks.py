@@ -44,6 +44,44 @@ def test_an_architecture_that_needs_code_names_the_file_and_the_flag(broken, edi
     check(broken, **{'trust_remote_code': True})
 
 
+def test_the_loader_is_the_one_that_has_the_class_that_config_names(broken, edit_config):
+    assert checks.check_config(broken, checks.read_config(broken), trust_remote_code=False) == 'AutoModelForCausalLM'
+    loaders = {'Qwen3_5ForCausalLM': 'AutoModelForCausalLM',
+               'Qwen3_5ForConditionalGeneration': 'AutoModelForImageTextToText'}
+    for name, loader in loaders.items():  # transformers knows both under one model_type
+        assert checks.native_loader({'model_type': 'qwen3_5', 'architectures': [name]}) == loader
+    assert checks.native_loader({'model_type': 'qwen2_audio', 'architectures': []}) == 'AutoModelForMultimodalLM'
+    assert checks.native_loader({'model_type': 'internlm2'}) is None
+
+
+@pytest.mark.parametrize('changes, kind', [
+    ({'architectures': ['LlamaForSequenceClassification']}, 'a classifier or reward model'),
+    ({'architectures': ['LlamaModel']}, 'a model without an output head')])
+def test_a_model_that_writes_no_text_is_refused_by_name(broken, edit_config, changes, kind):
+    edit_config(**changes)
+    with pytest.raises(UsageError, match=f'is {kind} .{changes["architectures"][0]}.*Only models that write text'):
+        check(broken)
+
+
+def test_an_encoder_is_refused(broken, edit_config):
+    edit_config(model_type='modernbert', architectures=['ModernBertForMaskedLM'])
+    with pytest.raises(UsageError, match="'ModernBertForMaskedLM', which transformers .* does not have as a language"):
+        check(broken)
+
+
+def test_code_without_a_causal_language_model_is_not_run(broken, edit_config):
+    edit_config(model_type='strange', architectures=['StrangeModel'],
+                auto_map={'AutoConfig': 'configuration_strange.C', 'AutoModel': 'modeling_strange.M'})
+    with pytest.raises(UsageError, match='its own code offers no AutoModelForCausalLM'):
+        check(broken, **{'trust_remote_code': True})
+
+
+def test_code_of_a_repository_that_is_not_here_yet(broken, edit_config):
+    edit_config(model_type='strange', auto_map={'AutoModelForCausalLM': 'modeling_strange.M'})
+    with pytest.raises(UsageError, match='^owner/name is a model .*modeling_strange.py of the hub repository owner'):
+        check(broken, origin='owner/name')
+
+
 def test_code_of_another_repository_is_named(broken, edit_config):
     edit_config(model_type='strange', auto_map={'AutoModelForCausalLM': 'owner/name--modeling_strange.M'})
     with pytest.raises(UsageError, match='modeling_strange.py of the hub repository owner/name'):

@@ -10,40 +10,51 @@ from swift.llm.model import hub
 from swift.utils.errors import SwiftError
 
 
-def fake(monkeypatch, name, result):
-    calls = []
+class FakeHub:
+    """Notes what it is asked for, and answers with a folder or raises."""
 
-    def fetch(*args):
-        calls.append(args)
-        if isinstance(result, Exception):
-            raise result
-        return str(result)
+    def __init__(self, title, result):
+        self.title, self.result, self.calls = title, result, []
 
-    monkeypatch.setattr(hub, name, fetch)
-    return calls
+    def fetch(self, repo, kind, patterns, **options):
+        self.calls.append((repo, kind, patterns, options))
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
 
-def test_only_data_is_fetched(monkeypatch, tmp_path):
-    calls = fake(monkeypatch, '_from_modelscope', tmp_path)
+@pytest.fixture
+def hubs(monkeypatch, tmp_path):
+    fakes = {'MS': FakeHub('ModelScope', tmp_path), 'HF': FakeHub('Hugging Face', tmp_path)}
+    monkeypatch.setattr(hub, 'HUBS', fakes)
+    return fakes
+
+
+def test_only_data_is_fetched(hubs, tmp_path):
     assert hub.download('a/b') == tmp_path
     hub.download('a/b', with_code=True)
-    assert not any('py' in pattern or 'bin' in pattern for pattern in calls[0][4])
-    assert '*.safetensors' in calls[0][4] and '*.py' in calls[1][4]
+    (_, kind, plain, _), (_, _, with_code, _) = hubs['MS'].calls
+    assert kind == 'model'
+    assert not any('py' in pattern or 'bin' in pattern for pattern in plain)
+    assert '*.safetensors' in plain and '*.py' in with_code
 
 
-def test_the_hub_that_was_asked_for(monkeypatch, tmp_path):
-    modelscope = fake(monkeypatch, '_from_modelscope', tmp_path)
-    hugging_face = fake(monkeypatch, '_from_hugging_face', tmp_path)
+def test_the_hub_that_was_asked_for(hubs):
     hub.download('a/b', use_hf=True, revision='r', token='t')
-    assert (modelscope, hugging_face[0][:4]) == ([], ('a/b', 'r', 't', False))
+    assert hubs['MS'].calls == []
+    assert hubs['HF'].calls[0][0] == 'a/b'
+    assert hubs['HF'].calls[0][3] == {'revision': 'r', 'token': 't', 'offline': False}
 
 
-def test_what_to_do_when_the_hub_fails(monkeypatch):
-    fake(monkeypatch, '_from_modelscope', ConnectionError('no route\nto host'))
+def test_what_to_do_when_the_hub_fails(hubs):
+    hubs['MS'].result = ConnectionError('no route\nto host')
     with pytest.raises(SwiftError, match=r'a/b could not be fetched from ModelScope: no route\. .*--use_hf true.*'):
         hub.download('a/b')
     with pytest.raises(SwiftError, match=r'not fetched from ModelScope before, and --offline true forbids .*--model'):
         hub.download('a/b', offline=True)
+    hubs['HF'].result = ConnectionError('no route')
+    with pytest.raises(SwiftError, match=r'from Hugging Face: no route\. .*try --use_hf false'):
+        hub.download('a/b', use_hf=True)
 
 
 _OFFLINE = '''

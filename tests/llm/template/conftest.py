@@ -1,4 +1,4 @@
-"""Templates to test with: every registered one and small jinja ones with the habits of published checkpoints."""
+"""Templates to test with: the generic ones and small jinja ones with the habits of published checkpoints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from swift.llm.args.groups import TemplateArgs
+from swift.llm.template.builtin import BUILTIN
 from swift.llm.template.encode import Template, make_template
-from swift.llm.template.registry import TEMPLATES
 
 DATA = Path(__file__).parents[2] / 'data'
 SPECIAL = re.compile(r'<\|[a-z_/]+\|>|<s>')
@@ -42,12 +42,13 @@ def jinja_tokenizer() -> Callable:
 
 @pytest.fixture(scope='session')
 def declared_tokenizer(tokenizer):
-    """SmolLM2's tokenizer with every ``<|...|>`` that a registered template writes."""
+    """SmolLM2's tokenizer with every ``<|...|>`` that a generic template writes."""
     from transformers import AutoTokenizer
 
     own = AutoTokenizer.from_pretrained(tokenizer.name_or_path)
-    own.add_tokens(sorted({token for entry in TEMPLATES for token in SPECIAL.findall(repr(entry))}),
-                   special_tokens=True)
+    written = {token for entry in BUILTIN for token in SPECIAL.findall(repr(entry))}
+    llama3 = {'<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'}
+    own.add_tokens(sorted(written | llama3), special_tokens=True)
     return own
 
 

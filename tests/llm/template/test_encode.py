@@ -24,10 +24,15 @@ def trained(template, encoded) -> str:
 
 
 def test_auto_takes_the_familys_then_the_checkpoints_own(tokenizer):
-    family = ModelFamily(name='x', hub_ids=(), architectures=(), template='chatml')
-    assert make_template(TemplateArgs(), tokenizer, family).name == 'chatml'
+    family = ModelFamily(name='x', hub_ids=(), architectures=(), template='smollm2')
+    assert make_template(TemplateArgs(), tokenizer, family).name == 'smollm2'
     own = make_template(TemplateArgs(), tokenizer)
     assert (own.name, own.chosen) == ('the chat template of the checkpoint', 'auto')
+    # a fine-tune may have a template of its own: what it is served with is what it is trained with
+    other = ModelFamily(name='x', hub_ids=(), architectures=(), template='chatml')
+    assert make_template(TemplateArgs(), tokenizer, other).name == own.name
+    plain = ModelFamily(name='x', hub_ids=(), architectures=(), template='default-generation')
+    assert make_template(TemplateArgs(), tokenizer, plain).name == 'default-generation'
     typed = make_template(TemplateArgs(template='qwen2_5'), tokenizer, family)
     assert (typed.name, typed.chosen) == ('qwen2_5', 'typed')
 
@@ -228,12 +233,14 @@ def test_a_drift_of_ids_alone(tokenizer, monkeypatch):
 def test_a_drift_stops_only_what_was_chosen_automatically(tokenizer, monkeypatch):
     warnings = []
     monkeypatch.setattr(get_logger(), 'warning', warnings.append)
-    family = ModelFamily(name='x', hub_ids=(), architectures=(), template='qwen2_5')
-    chosen = make_template(TemplateArgs(), tokenizer, family)
+    family = ModelFamily(name='x', hub_ids=(), architectures=(), template='smollm2')
+    other = AutoTokenizer.from_pretrained(tokenizer.name_or_path)
+    other.chat_template += "{% if messages[0].content == 'one two' or messages[1].content == 'one two' %}!{% endif %}"
+    chosen = make_template(TemplateArgs(), other, family)
     with pytest.raises(SwiftError, match='on 1 of 1 rows.*--allow_template_drift'):
         check_drift(chosen, [ROW], allow=False)
     check_drift(chosen, [ROW], allow=True)
-    check_drift(make_template(TemplateArgs(template='qwen2_5'), tokenizer), [ROW], allow=False)
+    check_drift(make_template(TemplateArgs(template='qwen2_5'), other), [ROW], allow=False)
     assert len(warnings) == 2 and all('differs from the checkpoint' in text for text in warnings)
     check_drift(make_template(TemplateArgs(), tokenizer), [ROW], allow=False)
     assert len(warnings) == 2

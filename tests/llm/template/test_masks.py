@@ -1,4 +1,4 @@
-"""Properties of masks, over generated conversations, for every registered template and the jinja habits."""
+"""Properties of masks, over generated conversations, for the generic templates and the jinja habits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from swift.llm.args.groups import TemplateArgs
+from swift.llm.template.builtin import BUILTIN as _BUILTIN
 from swift.llm.template.encode import make_template
-from swift.llm.template.registry import TEMPLATES
 from swift.llm.template.segments import KINDS
 
 JINJA = ['jinja:thinks', 'jinja:trims', 'jinja:channels', 'jinja:inst', 'jinja:unasked', 'jinja:open_ended',
          'jinja:opens_thinking']
-ALL = [*TEMPLATES.names(), *JINJA]
+# Every way in which parts can be put together; the suite of all templates is tests/conformance.
+BUILTIN = [entry.name for entry in _BUILTIN]
+ALL = [*BUILTIN, *JINJA]
 # What the template itself has the model write in front of an answer.
 HEADS = ('', ' ', '<think>\n\n</think>\n\n', '\n</think>\n\n', '<|channel|>final<|message|>')
 CONTROL = ['<|im_end|>', '<|im_start|>', '<|endoftext|>', '<|turn_end|>', '<|return|>', '<|eot|>', '<s>', '<think>',

@@ -96,8 +96,8 @@ def test_placeholders_in_contents_are_words():
     ([Message('assistant', 'x')], "'assistant' where 'user' was expected"),
     ([Message('user', 'x'), Message('user', 'y')], "'user' where 'assistant' was expected"),
     ([Message('system', 'x')], 'no question'),
-    ([Message('user', 'x'), Message('assistant', '', tool_calls=({},))], 'tool calls'),
-    ([Message('user', 'x'), Message('tool', 'y')], "'tool' where"),
+    ([Message('user', 'x'), Message('assistant', '', tool_calls=({'function': {'name': 'f'}},))], 'tool calls'),
+    ([Message('user', 'x'), Message('tool', 'y')], 'tool results'),
 ])
 def test_what_it_can_not_write(messages, reason):
     with pytest.raises(RowError, match=reason):
