@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 # what resolves together with the core; `eval` and `vllm` pin versions of their own, `tests` and `docs` are for us
-TOGETHER = ('llm', 'aigc', 'demo', 'deepspeed', 'multimodal', 'quant', 'rlhf', 'ui')
+TOGETHER = ('llm', 'aigc', 'data', 'demo', 'deepspeed', 'multimodal', 'quant', 'rlhf', 'ui')
 APART = ('eval', 'vllm', 'tests', 'docs')
 
 

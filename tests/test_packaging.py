@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 FILES = ROOT / 'requirements'
 
 # what a module of the project may import that the core does not bring, and who brings it
-OPTIONAL = {'modelscope': 'llm', 'matplotlib': 'llm', 'tensorboard': 'llm', 'deepspeed': 'deepspeed', 'gguf': 'demo'}
+OPTIONAL = {'modelscope': 'llm', 'matplotlib': 'llm', 'tensorboard': 'llm', 'deepspeed': 'deepspeed', 'gguf': 'demo',
+            'datasketch': 'data'}
 NAMES = {'yaml': 'pyyaml', 'huggingface_hub': 'huggingface-hub', 'PIL': 'pillow'}
 
 
@@ -97,7 +98,7 @@ def test_an_extra_has_what_its_table_promises():
 def test_the_lock_pins_the_core_and_what_make_needs_within_range():
     locked = {canonical(line.partition('==')[0]): line.partition('==')[2] for line in lines('lock')}
     assert all(locked.values())
-    for extra in ('framework', 'llm', 'demo', 'deepspeed', 'tests'):
+    for extra in ('framework', 'llm', 'data', 'demo', 'deepspeed', 'tests'):
         for name, wanted in packages(extra).items():
             assert wanted.specifier.contains(locked[name]), f'{wanted} but the lock has {locked[name]}'
     for entry in SUPPORTED:

@@ -6,11 +6,12 @@ same for every row with this fault, so that reasons can be counted.
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from swift.llm.dataset.turns import CHAT, add_turn, as_text, kind_of, parsed, read_chat
+from swift.llm.dataset.turns import ROLES as ROLES  # told here, too: the roles are part of the formats
 from swift.utils.errors import RowError, UsageError
 
 # Columns that mean the same, the canonical name first. A weak alias counts only where no stronger one is present.
@@ -18,21 +19,21 @@ QUERY = ('query', 'prompt', 'input', 'instruction', 'question', 'problem')
 RESPONSE = ('response', 'answer', 'output', 'targets', 'target', 'answer_key', 'answers', 'solution', 'completion')
 WEAK_RESPONSE = ('text', 'content')
 SYSTEM = ('system', 'system_prompt')
-CHAT = ('messages', 'conversations', 'conversation')
-KEPT = ('rejected_response', 'rejected_messages', 'label', 'channel', 'margin', 'chat_template_kwargs')
-MEDIA = ('images', 'image', 'videos', 'video', 'audios', 'audio', 'objects')
-TARGETS = (*CHAT, 'query', 'response', 'instruction', 'input', 'output', 'system', 'history', 'tools', 'text',
-           *KEPT, *MEDIA)
+# Other conversations of a row: one list of turns, or a list of such lists.
+OTHER_CHATS = ('rejected_messages', 'positive_messages', 'negative_messages')
+KEPT = ('rejected_response', *OTHER_CHATS, 'label', 'channel', 'margin', 'solution', 'teacher_prompt',
+        'chat_template_kwargs')
+# Media columns by the canonical name of each; what belongs to another conversation of the row has its prefix.
+_SPELLINGS = {'images': ('images', 'image'), 'videos': ('videos', 'video'), 'audios': ('audios', 'audio'),
+              'objects': ('objects',), 'ref_audios': ('ref_audios', 'ref_audio'), 'audio_codes': ('audio_codes',)}
+_SPELLINGS.update({f'{prefix}_{kind}': (f'{prefix}_{kind}',) for prefix in ('rejected', 'positive', 'negative')
+                   for kind in ('images', 'videos', 'audios', 'objects')})
+MEDIA = tuple(name for names in _SPELLINGS.values() for name in names)
+_MEDIA_NAMES = frozenset(MEDIA)
+DROP = '-'  # the target of a column that is not to be read
+TARGETS = (*CHAT, 'query', 'response', 'instruction', 'input', 'output', 'system', 'history', 'query_role',
+           'history_roles', 'tools', 'rejected_tools', 'text', *KEPT, *MEDIA, DROP)
 
-ROLES = {
-    'system': 'system',
-    'user': 'user', 'human': 'user',
-    'assistant': 'assistant', 'gpt': 'assistant', 'bot': 'assistant',
-    'tool': 'tool', 'tool_response': 'tool', 'function_response': 'tool', 'observation': 'tool', 'observations': 'tool',
-    'tool_call': 'call', 'function_call': 'call',
-}
-# Keys of one message besides role and content; a weight of 0 is how other tools write "don't train this turn".
-_WEIGHTS = {'loss_scale': 'loss_scale', 'loss_weight': 'loss_scale', 'weight': 'loss_scale'}
 _FOLLOWERS = {None: ('user', 'assistant'), 'user': ('assistant',), 'assistant': ('user', 'tool'),
               'tool': ('tool', 'assistant')}
 
@@ -78,7 +79,7 @@ def check_columns(columns: Mapping[str, str], origin: str) -> dict[str, str]:
     for target in targets:
         if target not in (*TARGETS, *QUERY, *RESPONSE, *SYSTEM):
             raise UsageError(f'{origin} maps to {target!r}, which no format has; it takes one of {", ".join(TARGETS)}.')
-        if targets.count(target) > 1:
+        if target != DROP and targets.count(target) > 1:
             raise UsageError(f'{origin} maps two columns to {target!r}; one column can have one source only.')
     return dict(columns)
 
@@ -129,8 +130,12 @@ def recognise(raw: Any, columns: Mapping[str, str] | None = None, *,
               answer_required: bool = True) -> tuple[dict[str, Any], str]:
     """The first half of :func:`convert`: the row with renamed columns, and the name of its format."""
     if not isinstance(raw, dict):
-        raise RowError(f'a row is {_kind(raw)}, not a JSON object')
+        raise RowError(f'a row is {kind_of(raw)}, not a JSON object')
     row = rename(raw, columns or {})
+    if 'chosen' in row and 'rejected' in row:
+        row = _without_pair(row)
+    elif 'chosen_messages' in row and 'messages' not in row:
+        row['messages'] = row.pop('chosen_messages')
     form_of = detect if answer_required else _detect_unanswered
     try:
         return row, form_of(row)
@@ -139,24 +144,64 @@ def recognise(raw: Any, columns: Mapping[str, str] | None = None, *,
         raise RowError(f'a row read as {form} has nothing where the format needs something') from None
 
 
-def build(row: dict[str, Any], form: str, *, answer_required: bool = True) -> dict[str, Any]:
-    """The second half of :func:`convert`: a standard row out of a row of a known format."""
+def build(row: dict[str, Any], form: str, *, answer_required: bool = True,
+          with_media: bool = False) -> dict[str, Any]:
+    """The second half of :func:`convert`: a standard row out of a row of a known format.
+
+    Args:
+        with_media: keep images, videos and audio as lists under their canonical names, instead of refusing the row.
+    """
+    media = _media(row)
+    messages = read_chat(row[form], form, media) if form in CHAT else _from_fields(row, form)
     if form in CHAT:
-        messages = _chat(row[form], form)
         system = _pick(row, SYSTEM, 'system')
         if system and row[system] and messages and messages[0]['role'] != 'system':
-            messages.insert(0, {'role': 'system', 'content': _text(row[system], 'system')})
-    else:
-        messages = _from_fields(row, form)
+            messages.insert(0, {'role': 'system', 'content': as_text(row[system], 'system')})
     _check_turns(messages, answer_required)
     standard: dict[str, Any] = {'messages': messages}
-    if tools := _tools(row.get('tools')):
-        standard['tools'] = tools
-    for name in MEDIA:
-        if row.get(name):
-            raise RowError(f'the row has {name}, which can\'t be trained yet')
-    standard.update((name, row[name]) for name in KEPT if name in row)
+    for name in ('tools', 'rejected_tools'):
+        if tools := _tools(row.get(name)):
+            standard[name] = tools
+    if media and not with_media:
+        raise RowError(f'the row has {next(iter(media))}, which can\'t be trained yet')
+    standard.update(media)
+    answer = _answer_column(row, form)
+    standard.update((name, row[name]) for name in KEPT if name in row and name != answer)
+    for name in OTHER_CHATS:
+        if name in row:
+            standard[name] = _other_chat(row[name], name)
+    if 'rejected_response' in row:
+        standard['rejected_response'] = _rejected(row['rejected_response'], messages)
     return standard
+
+
+def _without_pair(row: dict[str, Any]) -> dict[str, Any]:
+    """``chosen`` and ``rejected`` as the columns that they stand for; a row that has those columns stays as it is.
+
+    They are two conversations, or two answers to the rest of the row: as texts, or as turns of their own.
+    """
+    if row.keys() & {'response', 'rejected_response', 'rejected_messages'}:
+        return row
+    chosen, rejected = row['chosen'], row['rejected']
+    rest = {key: value for key, value in row.items() if key not in ('chosen', 'rejected')}
+    chat = next((name for name in CHAT if name in rest), None)
+    if isinstance(chosen, list) and isinstance(rejected, list):
+        if chat is None and len(chosen) > 1:
+            prompt = {'prompt', 'question', 'query'}  # said again in the two conversations
+            rest = {key: value for key, value in rest.items() if key not in prompt}
+            return {**rest, 'messages': chosen, 'rejected_messages': rejected}
+        chosen, rejected = (one[-1] if len(one) == 1 else one for one in (chosen, rejected))
+    if isinstance(chosen, dict) and isinstance(rejected, dict):
+        if chat is not None and isinstance(rest[chat], list):
+            return {**rest, chat: [*rest[chat], chosen], 'rejected_response': [rejected]}
+        texts = [turn.get('content', turn.get('value')) for turn in (chosen, rejected)]
+        return {**rest, 'response': texts[0], 'rejected_response': texts[1]}
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        if chat is not None and isinstance(rest[chat], list):
+            said = {'role': 'assistant', 'content': chosen}
+            return {**rest, chat: [*rest[chat], said], 'rejected_response': rejected}
+        return {**rest, 'response': chosen, 'rejected_response': rejected}
+    return row
 
 
 def dump_row(row: Mapping[str, Any]) -> str:
@@ -178,7 +223,7 @@ def dump_row(row: Mapping[str, Any]) -> str:
 def rename(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     """The row with its columns renamed and without ``None`` values; a rename wins over a column with that name."""
     row = {key: value for key, value in row.items() if value is not None}
-    moved = {target: row[source] for source, target in columns.items() if source in row}
+    moved = {target: row[source] for source, target in columns.items() if source in row and target != DROP}
     kept = {key: value for key, value in row.items() if not (key in columns or key in moved)}
     return {**kept, **moved}
 
@@ -203,158 +248,102 @@ def _detect_unanswered(row: dict[str, Any]) -> str:
         return 'query/response'
 
 
+def _answer_column(row: Collection[str], form: str) -> str | None:
+    """The column that holds the answer; None for conversations."""
+    if form in CHAT:
+        return None
+    if form == 'instruction/input/output' and 'output' in row:
+        return 'output'
+    return _pick(row, RESPONSE, 'response') or _pick(row, WEAK_RESPONSE, 'response')
+
+
 def _from_fields(row: dict[str, Any], form: str) -> list[dict[str, Any]]:
-    response = _pick(row, RESPONSE, 'response') or _pick(row, WEAK_RESPONSE, 'response')
+    response = _answer_column(row, form)
     if form == 'instruction/input/output':
-        response = 'output' if 'output' in row else response
-        query = _text(row['instruction'], 'instruction')
-        if extra := _text(row.get('input', ''), 'input'):
+        query = as_text(row['instruction'], 'instruction')
+        if extra := as_text(row.get('input', ''), 'input'):
             query = f'{query}\n{extra}'
     else:
         name = _pick(row, QUERY, 'query')
-        query = None if name is None else _text(row[name], name)
+        query = None if name is None else as_text(row[name], name)
 
-    messages = []
+    messages: list[dict[str, Any]] = []
     system = _pick(row, SYSTEM, 'system')
-    if system and (text := _text(row[system], 'system')):
+    if system and (text := as_text(row[system], 'system')):
         messages.append({'role': 'system', 'content': text})
-    for past_query, past_response in _history(row.get('history')):
-        messages.append({'role': 'user', 'content': _text(past_query, 'history')})
-        messages.append({'role': 'assistant', 'content': _text(past_response, 'history')})
+    history = _history(row.get('history'))
+    roles = _history(row.get('history_roles'), 'history_roles') or [('user', 'assistant')] * len(history)
+    if len(roles) != len(history):
+        raise RowError('history_roles has not one pair of roles for each pair of history')
+    for pair, pair_roles in zip(history, roles, strict=True):
+        for text, role in zip(pair, pair_roles, strict=True):
+            add_turn(messages, {'role': role, 'content': as_text(text, 'history')}, {})
     if query is not None:
-        messages.append({'role': 'user', 'content': query})
+        add_turn(messages, {'role': row.get('query_role', 'user'), 'content': query}, {})
     if response is not None:
-        messages.append({'role': 'assistant', 'content': _text(row[response], response)})
+        messages.append({'role': 'assistant', 'content': as_text(row[response], response)})
     return messages
 
 
-def _history(value: Any) -> list[list[Any]]:
+def _history(value: Any, name: str = 'history') -> list[list[Any]]:
     if isinstance(value, str):
-        value = _parsed(value, 'history') if value.strip() else []
+        value = parsed(value, name) if value.strip() else []
     if not value:
         return []
     if not isinstance(value, list) or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
-        raise RowError('history is not a list of [query, response] pairs')
+        raise RowError(f'{name} is not a list of [query, response] pairs')
     return value
 
 
-def _parsed(text: str, name: str) -> Any:
-    """A list or an object written as text in a CSV cell: JSON, or a Python literal (never evaluated)."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        try:
-            return ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError) as e:
-            raise RowError(f'{name} is text that is no JSON list') from e
+def _media(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The media columns that hold something, by their canonical names; one path or object becomes a list of one."""
+    media: dict[str, Any] = {}
+    if _MEDIA_NAMES.isdisjoint(row):
+        return media
+    for canonical, names in _SPELLINGS.items():
+        found = [name for name in names if row.get(name)]
+        if len(found) > 1:
+            raise RowError(f'the row has both {found[0]} and {found[1]}')
+        if found:
+            value = row[found[0]]
+            if isinstance(value, str) and value.lstrip().startswith('[') and canonical != 'audio_codes':
+                value = parsed(value, found[0])
+            media[canonical] = value if isinstance(value, list) or canonical.endswith('objects') else [value]
+    return media
 
 
-def _chat(value: Any, form: str) -> list[dict[str, Any]]:
+def _other_chat(value: Any, name: str) -> list[Any]:
+    """``rejected_messages`` and the like: a list of turns, or a list of conversations."""
     if isinstance(value, str):
-        value = _parsed(value, form)
-    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
-        raise RowError(f'{form} is {_kind(value)}, not a list of turns')
-    messages: list[dict[str, Any]] = []
-    for turn in value:
-        turn = {key: part for key, part in turn.items() if part is not None}
-        if 'role' in turn or 'from' in turn:
-            _add_turn(messages, turn)
-        else:
-            _add_pair(messages, turn)
-    return messages
+        value = parsed(value, name)
+    if isinstance(value, list) and value and all(isinstance(chat, list) for chat in value):
+        return [read_chat(chat, name, {}) for chat in value]
+    return read_chat(value, name, {})
 
 
-def _add_pair(messages: list[dict[str, Any]], turn: dict[str, Any]) -> None:
-    """A turn whose keys are the roles: {"human": question, "assistant": answer}."""
-    by_role = {ROLES[key]: text for key, text in turn.items() if ROLES.get(key) in ('system', 'user', 'assistant')}
-    if not {'user', 'assistant'} <= set(by_role):
-        raise RowError('a turn has neither role and content, nor from and value, nor human and assistant')
-    for role in ('system', 'user', 'assistant'):
-        if role in by_role:
-            messages.append({'role': role, 'content': _text(by_role[role], role)})
-
-
-def _add_turn(messages: list[dict[str, Any]], turn: dict[str, Any]) -> None:
-    name = turn.get('role', turn.get('from'))
-    role = ROLES.get(name) if isinstance(name, str) else None
-    if role is None:
-        raise RowError(f'unknown role {name!r}; known: {", ".join(ROLES)}')
-    content = turn.get('content', turn.get('value'))
-    extra = _extra_keys(turn, role)
-    if role == 'call':
-        _add_call(messages, content, extra)
-        return
-    if role == 'tool' and not isinstance(content, str):
-        content = json.dumps(content, ensure_ascii=False)
-    if content is None and extra.keys() & {'tool_calls', 'reasoning_content'}:
-        content = ''
-    messages.append({'role': role, 'content': _text(content, f'the content of a turn of {role}'), **extra})
-
-
-def _extra_keys(turn: dict[str, Any], role: str) -> dict[str, Any]:
-    extra: dict[str, Any] = {}
-    if role not in ('assistant', 'call'):
-        return extra
-    if 'loss' in turn:
-        if turn['loss'] not in (True, False):
-            raise RowError(f'loss is {_kind(turn["loss"])}, not true or false')
-        extra['loss'] = bool(turn['loss'])
-    for key, name in _WEIGHTS.items():
-        if key in turn:
-            weight = turn[key]
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < float('inf'):
-                raise RowError(f'{key} is not a number from 0')
-            extra[name] = float(weight)
-    if turn.get('reasoning_content'):
-        extra['reasoning_content'] = _text(turn['reasoning_content'], 'reasoning_content')
-    if calls := turn.get('tool_calls'):
-        calls = _parsed(calls, 'tool_calls') if isinstance(calls, str) else calls
-        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-            raise RowError('tool_calls is not a list of calls')
-        extra['tool_calls'] = calls
-    return extra
-
-
-def _add_call(messages: list[dict[str, Any]], content: Any, extra: dict[str, Any]) -> None:
-    """A function call in a turn of its own joins the assistant's turn before it, or begins one."""
-    try:
-        calls = json.loads(content) if isinstance(content, str) else content
-    except json.JSONDecodeError as e:
-        raise RowError('a function call is not valid JSON') from e
-    calls = calls if isinstance(calls, list) else [calls]
-    if not calls or not all(isinstance(call, dict) and isinstance(call.get('name'), str) for call in calls):
-        raise RowError('a function call has no name')
-    shaped = [{'type': 'function', 'function': {'name': call['name'], 'arguments': call.get('arguments', {})}}
-              for call in calls]
-    if messages and messages[-1]['role'] == 'assistant':
-        messages[-1].update(extra)
-        messages[-1]['tool_calls'] = [*messages[-1].get('tool_calls', []), *shaped]
+def _rejected(value: Any, messages: Sequence[Mapping[str, Any]]) -> str | list[dict[str, Any]]:
+    """``rejected_response``: a text, or the turns that stand in the place of the last answer."""
+    if isinstance(value, list):
+        turns = read_chat(value, 'rejected_response', {})
+        same = len(turns) == 1 and turns[0]['content'] == messages[-1]['content']
     else:
-        messages.append({'role': 'assistant', 'content': '', **extra, 'tool_calls': shaped})
+        turns = as_text(value, 'rejected_response')
+        same = turns == messages[-1]['content']
+    if same and messages[-1]['role'] == 'assistant':
+        raise RowError('rejected_response is the same as the response')
+    return turns
 
 
 def _tools(value: Any) -> list[dict[str, Any]]:
     """Tool definitions in OpenAI's shape."""
     if isinstance(value, str):
-        value = _parsed(value, 'tools') if value.strip() else []
+        value = parsed(value, 'tools') if value.strip() else []
     if not value:
         return []
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise RowError('tools is not a list of definitions')
     return [{'type': 'function', 'function': tool} if 'name' in tool and 'function' not in tool else tool
             for tool in value]
-
-
-def _text(value: Any, name: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-        if any(part.get('type') != 'text' for part in value):
-            raise RowError(f'{name} has a part that is not text, which can\'t be trained yet')
-        return ''.join(_text(part.get('text', part.get('value')), name) for part in value)
-    raise RowError(f'{name} is {_kind(value)}, not text')
 
 
 def _check_turns(messages: list[dict[str, Any]], answer_required: bool) -> None:
@@ -376,6 +365,3 @@ def _check_turns(messages: list[dict[str, Any]], answer_required: bool) -> None:
         raise RowError('the last turn is not an assistant\'s: there is no response to train')
 
 
-def _kind(value: Any) -> str:
-    names = {dict: 'an object', list: 'a list', str: 'text', bool: 'true or false', type(None): 'null'}
-    return names.get(type(value), type(value).__name__)

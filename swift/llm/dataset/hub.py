@@ -1,4 +1,4 @@
-"""Data sets of a hub -> local Arrow files. The only place that knows the hub libraries.
+"""Data sets of a hub -> local files.
 
 A repository is downloaded file by file (resumable, each hub's own cache), then read by ``datasets`` from the folder, so
 that both hubs and offline use go one way. No code of a repository is run.
@@ -6,18 +6,23 @@ that both hubs and offline use go one way. No code of a repository is run.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from swift.llm.args.groups import ModelArgs
+from swift.llm.dataset.read import READERS
+from swift.llm.model.hub import HUBS, fetch_once, first_line
 from swift.utils import env
 from swift.utils.errors import MissingExtraError, SwiftError
 from swift.utils.files import sha256_text
+from swift.utils.logging import get_logger
 
-_DATA_FILES = ['*.json', '*.jsonl', '*.csv', '*.tsv', '*.parquet', '*.txt', '*.arrow', '*.json.gz', '*.jsonl.gz',
-               '*.zst', '*.zip', '*.md', '*.yaml']
+logger = get_logger()
+_DATA_FILES = ('*.json', '*.jsonl', '*.csv', '*.tsv', '*.parquet', '*.txt', '*.arrow', '*.json.gz', '*.jsonl.gz',
+               '*.zst', '*.zip', '*.md', '*.yaml')
 
 
 @dataclass(frozen=True)
@@ -44,45 +49,80 @@ class HubAccess:
         return 'HF' if (env.use_hf() if self.use_hf is None else self.use_hf) else 'MS'
 
 
-def fetch(hub: str, name: str, subset: str, split: str, access: HubAccess) -> list[Path]:
-    """Arrow files with the rows of one split of one subset ('default' leaves the choice to the repository).
+def fetch(hub: str, name: str, subset: str, split: str, access: HubAccess, *,
+          revision: str | None = None) -> list[Path]:
+    """Files with the rows of one split of one subset ('default' leaves the choice to the repository).
+
+    Args:
+        hub: 'HF' or 'MS'.
+        revision: branch, tag or commit; None is the hub's default.
 
     Raises:
         SwiftError: the hub can't be reached, has no such data set, subset or split, or ``offline`` and not downloaded.
     """
+    from datasets.exceptions import DatasetsError
+    try:
+        folder = fetch_once(HUBS[hub], name, 'dataset', _DATA_FILES, revision=revision, token=access.token,
+                            offline=access.offline)
+    except MissingExtraError:
+        raise
+    except Exception as e:  # two libraries with their own trees of errors; the cause stays attached
+        raise _failure(hub, name, access, e) from e
+    try:
+        return _as_configured(folder, subset, split)
+    except (OSError, ValueError, DatasetsError) as e:
+        if files := files_by_name(folder, subset, split):
+            logger.info('%s::%s: datasets can\'t read subset %r, split %r (%s); taking its files by their names: %s',
+                        hub, name, subset, split, first_line(e), ', '.join(file.name for file in files[:5]))
+            return files
+        raise SwiftError(f'{hub}::{name}: subset {subset!r}, split {split!r} can\'t be read from {folder}: '
+                         f'{first_line(e)}') from e
+
+
+def _as_configured(folder: Path, subset: str, split: str) -> list[Path]:
+    """Arrow files of what the repository itself calls so, in its README or by where its files are."""
     from datasets import load_dataset
     locks = env.cache_dir() / 'locks'
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f'{sha256_text("dataset", hub, name)[:16]}.lock'):  # one process fetches, the others find it
-        try:
-            folder = _download(hub, name, access)
-        except MissingExtraError:
-            raise
-        except Exception as e:  # two libraries with their own trees of errors; the cause stays attached
-            where = ' and --offline true forbids to fetch it' if access.offline else ''
-            raise SwiftError(f'--dataset {hub}::{name} is not on this machine{where}: {_first_line(e)}. '
-                             'Give a local file or folder, or the other hub (HF:: or MS::).') from e
-        try:
-            data = load_dataset(folder, None if subset == 'default' else subset, split=split)
-        except (OSError, ValueError) as e:
-            raise SwiftError(f'{hub}::{name}: subset {subset!r}, split {split!r} can\'t be read from {folder}: '
-                             f'{_first_line(e)}') from e
+    with FileLock(locks / f'{sha256_text("arrow", str(folder))[:16]}.lock'):
+        data = load_dataset(str(folder), None if subset == 'default' else subset, split=split)
     return [Path(file['filename']) for file in data.cache_files]
 
 
-def _download(hub: str, name: str, access: HubAccess) -> str:
-    options = {'repo_type': 'dataset', 'allow_patterns': _DATA_FILES, 'local_files_only': access.offline,
-               'token': access.token or env.hub_token()}
-    if hub == 'HF':
-        from huggingface_hub import snapshot_download
-        return snapshot_download(name, **options)
-    try:
-        from modelscope import snapshot_download
-    except ImportError as e:
-        raise MissingExtraError("ModelScope data sets need the package 'modelscope', which is not installed. Install "
-                                "it with: pip install 'ms-swift[llm]'   or write HF::owner/name.") from e
-    return snapshot_download(name, **options)
+_SPLITS = {'train': 'train', 'test': 'test', 'validation': 'validation', 'valid': 'validation', 'val': 'validation',
+           'dev': 'validation', 'eval': 'test'}
+_NO_ROWS = ('dataset_info.json', 'dataset_infos.json', 'state.json', 'readme.txt', 'license.txt')
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def files_by_name(folder: Path, subset: str, split: str) -> list[Path]:
+    """The data files of a subset and a split, by the names of files and of folders around them.
+
+    Many repositories, above all on ModelScope, say nowhere which files are what, and ``datasets`` refuses JSON lines
+    whose columns differ; rows are then read from the files as they are. A file that names no split is of ``train``.
+    """
+    found = []
+    for path in sorted(folder.rglob('*')):
+        inside = path.relative_to(folder)
+        if path.suffix.lower() not in READERS or path.name.lower() in _NO_ROWS or not path.is_file():
+            continue
+        if any(part.startswith('.') for part in inside.parts):
+            continue
+        parts = [_plain(part) for part in (*inside.parts[:-1], inside.stem)]
+        words = set(re.split(r'[^a-z0-9]+', str(inside.with_suffix('')).lower()))
+        splits = {_SPLITS[word] for word in words if word in _SPLITS} or {'train'}
+        if (subset == 'default' or _plain(subset) in parts) and (_SPLITS.get(split, split) in splits or split in words):
+            found.append(path)
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r'[^a-z0-9]', '', name.lower())
+
+
+def _failure(hub: str, name: str, access: HubAccess, error: Exception) -> SwiftError:
+    other = 'MS' if hub == 'HF' else 'HF'
+    if access.offline:
+        return SwiftError(f'--dataset {hub}::{name} is not on this machine and --offline true forbids to fetch it: '
+                          f'{first_line(error)}. Give a local file or folder, or the other hub ({other}::).')
+    return SwiftError(f'--dataset {hub}::{name} could not be fetched from {HUBS[hub].title}: {first_line(error)}. '
+                      f'Check the id, --hub_token and the network, try the other hub ({other}::owner/name), or give a '
+                      'local file or folder.')

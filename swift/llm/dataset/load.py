@@ -86,18 +86,25 @@ def load_datasets(args: DataArgs, template: Encoder, *, seed: int, run_dir: Path
     """
     extend_registry(args)
     access, seed = access or HubAccess(), seed if args.data_seed is None else args.data_seed
+    mixes = args.train_dataset_mix_ratio > 0 and with_train
     if args.streaming and with_train:
+        if mixes:
+            raise UsageError('--train_dataset_mix_ratio is a share of rows that a stream doesn\'t know the number of; '
+                             'with --streaming name the other data set too: --dataset mine.jsonl ms-bench#1000.')
         return _load_stream(args, template, seed, run_dir, access)
     if args.lazy_tokenize:
         logger.info('--lazy_tokenize: rows are tokenised once into the cache and read from there when they are used.')
     parts = _train_parts(args, seed, access) if with_train or not args.val_dataset else []
+    if mixes:
+        parts += _general_parts(parts, args, seed, access)
+    trained_parts = len(parts) if with_train else 0
     parts += _val_parts(args, seed, access)
     encoded = [_encode(part, template, with_train, args.dataset_num_proc) for part in parts]
     report = DataReport([part.report for part in parts])
     _write_rejected(encoded, run_dir)
     report.log(logger)
     check_rejected(report, args.max_rejected_ratio, run_dir)
-    trained = encoded[:len(args.dataset)] if with_train else []
+    trained = encoded[:trained_parts]
     return Datasets(_train(trained, args, seed) if with_train else None, _eval(encoded), report, _sample(trained),
                     [one.tokens.key for one in trained])
 
@@ -133,6 +140,16 @@ def _train_parts(args: DataArgs, seed: int, access: HubAccess) -> list[Part]:
     return parts
 
 
+def _general_parts(parts: Sequence[Part], args: DataArgs, seed: int, access: HubAccess) -> list[Part]:
+    """Rows of ``--train_dataset_mix_ds``, a share of those that ``parts`` train, drawn from all of them together."""
+    sources = open_sources(args.train_dataset_mix_ds, args, access)
+    rows = [row_store(source) for source in sources]
+    wanted = int(sum(len(part.choice.train) for part in parts) * args.train_dataset_mix_ratio)
+    drawn = mix.draw([len(one) for one in rows], wanted, np.random.default_rng([seed, 0, 3]))
+    return [_part(source, one, mix.Choice(chosen, _NONE))
+            for source, one, chosen in zip(sources, rows, drawn, strict=True)]
+
+
 def _val_parts(args: DataArgs, seed: int, access: HubAccess, *, answer_required: bool = True) -> list[Part]:
     parts = []
     for i, source in enumerate(open_sources(args.val_dataset, args, access, answer_required=answer_required)):
@@ -149,7 +166,7 @@ def _part(source: Source, rows: RowStore, choice: mix.Choice) -> Part:
     return Part(source, rows, choice, report)
 
 
-def _encode(part: Part, template: Encoder, with_train: bool, num_proc: int) -> EncodedPart:
+def _encode(part: Part, template: Encoder, with_train: bool, num_proc: int | None) -> EncodedPart:
     train = part.choice.train if with_train else _NONE
     wanted = np.unique(np.concatenate([train, part.choice.eval]))
     tokens = token_store(part.rows, wanted, template, part.source.label, num_proc=num_proc)

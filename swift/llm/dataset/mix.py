@@ -52,6 +52,16 @@ def sample(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     return np.concatenate([np.tile(rows, repeats), rng.permutation(rows)[:remainder]])
 
 
+def draw(lengths: list[int], count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """``count`` rows of several data sets taken together, without repeats: ascending positions in each.
+
+    All rows where there are no more than ``count``.
+    """
+    drawn = np.sort(rng.permutation(sum(lengths))[:max(count, 0)])
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return [drawn[(drawn >= start) & (drawn < end)] - start for start, end in zip(starts, starts[1:], strict=False)]
+
+
 def concatenate(lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """(data set, position) of every row, one data set after the other."""
     which = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)

@@ -2,30 +2,74 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from swift.llm.args.groups import DataArgs
-from swift.llm.dataset import convert, read
+from swift.llm.dataset import convert, read, turns
 from swift.llm.dataset.hub import HubAccess, fetch
 from swift.llm.dataset.read import READERS, RawRow
-from swift.llm.dataset.registry import DATASETS, DatasetEntry, add_dataset_info, find, import_plugins
-from swift.llm.dataset.spec import DatasetSpec, parse_spec
+from swift.llm.dataset.registry import (
+    DATASETS,
+    DatasetEntry,
+    Expansion,
+    RawConversion,
+    Subset,
+    add_dataset_info,
+    find,
+    find_copied,
+    import_plugins,
+)
+from swift.llm.dataset.spec import DatasetSpec, parse_spec, split_words
+from swift.llm.dataset.toolalpaca import is_toolalpaca, toolalpaca
 from swift.utils.errors import RowError, UsageError
 from swift.utils.files import sha256, sha256_text
+from swift.utils.logging import get_logger
 from swift.utils.registry import suggest
+
+logger = get_logger()
 
 _HUB_ID = re.compile(r'\w[\w.-]*/\w[\w.-]*')
 _HELD_OUT = re.compile(r'(^|[^a-z])(test|val|valid|validation|dev|eval)([^a-z]|$)', re.IGNORECASE)
 _TRAIN = re.compile(r'(^|[^a-z])train([^a-z]|$)', re.IGNORECASE)
 _CHINESE = re.compile(r'[\u4e00-\u9fff]')
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of one file become rows in one of the accepted formats: expanded, then renamed, then converted.
+
+    Attributes:
+        columns: renames of columns.
+        conversations: where the turns are and how their roles are called, see :class:`DatasetEntry`.
+        expand, convert: as in :class:`DatasetEntry`.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    conversations: Mapping[str, str] = field(default_factory=dict)
+    expand: Expansion | None = None
+    convert: RawConversion | None = None
+
+    def key(self) -> str:
+        """Changes with what this reading does: an edited plug-in counts."""
+        functions = [_function_key(function) for function in (self.expand, self.convert)]
+        return json.dumps([dict(self.columns), dict(self.conversations), functions], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class ReadRow(RawRow):
+    """A row of a data set whose files are not all read the same way."""
+
+    reading: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,7 +80,7 @@ class Source:
         spec: what the user wrote.
         files: the local files, in order; a row is told by (number of its file, number in the file).
         entry: the registry entry, None for a data set that is not registered.
-        columns: renames of columns.
+        readings: how each file is read; one for all files, or one for each.
         identity: ((zh name, en name), (zh author, en author)) for rows with placeholders.
         answer_required: rows without an answer can't be used.
     """
@@ -44,7 +88,7 @@ class Source:
     spec: DatasetSpec
     files: tuple[Path, ...]
     entry: DatasetEntry | None
-    columns: Mapping[str, str]
+    readings: tuple[Reading, ...] = (Reading(),)
     identity: tuple[tuple[str, str], tuple[str, str]] | None = None
     answer_required: bool = True
 
@@ -59,8 +103,9 @@ class Source:
     def rows(self) -> Iterator[tuple[int, RawRow]]:
         """(file, raw row) of every row, straight from the files."""
         for file, path in enumerate(self.files):
-            for row in read.read_rows(path):
-                yield file, row
+            at = file if len(self.readings) > 1 else 0
+            for row in _expanded(read.read_rows(path), self.readings[at].expand):
+                yield file, ReadRow(row.number, row.value, row.error, at) if at else row
 
     def recognise(self, raw: RawRow) -> tuple[dict[str, Any], str]:
         """(row with known columns, name of its format) of a raw row.
@@ -70,9 +115,17 @@ class Source:
         """
         if raw.error is not None:
             raise RowError(raw.error)
-        value, columns = raw.value, self.columns
-        if self.entry is not None and self.entry.convert is not None and isinstance(value, dict):
-            value, columns = self.entry.convert(convert.rename(value, columns)), {}
+        reading = self.readings[raw.reading if isinstance(raw, ReadRow) else 0]
+        value, columns = raw.value, reading.columns
+        if isinstance(value, dict) and (reading.conversations or reading.convert):
+            value, columns = convert.rename(value, columns), {}
+            try:
+                if reading.conversations:
+                    value = turns.name_turns(value, reading.conversations)
+                if reading.convert:
+                    value = reading.convert(value)
+            except KeyError as e:
+                raise RowError(f'the row has no {e}, which rows of {self.label} should have') from e
         if self.identity is not None:
             value = fill_identity(value, *self.identity)
         return convert.recognise(value, columns, answer_required=self.answer_required)
@@ -88,8 +141,35 @@ class Source:
     def content_key(self) -> str:
         """Hash of everything that the standard rows depend on: file contents, conversion, columns, names. No paths."""
         contents = [f'{path.suffix.lower()}:{sha256(path)}' for path in self.files]
-        return sha256_text('rows', _code_version(), json.dumps(dict(self.columns), sort_keys=True),
-                           _conversion_key(self.entry), json.dumps(self.identity), str(self.answer_required), *contents)
+        return sha256_text('rows', _code_version(), *(reading.key() for reading in self.readings),
+                           json.dumps(self.identity), str(self.answer_required), *contents)
+
+
+def _expanded(rows: Iterator[RawRow], expand: Expansion | None) -> Iterator[RawRow]:
+    """Several rows of each; they keep its number. A row that can't be expanded is one bad row.
+
+    ``expand`` None leaves rows as they are, but for files whose first row shows that each row holds several.
+    """
+    if expand is None:
+        first = next(rows, None)
+        if first is None:
+            return
+        rows = itertools.chain([first], rows)
+        if not (isinstance(first.value, dict) and is_toolalpaca(first.value)):
+            yield from rows
+            return
+        expand = toolalpaca
+    for row in rows:
+        if row.error is not None or not isinstance(row.value, dict):
+            yield row
+            continue
+        try:
+            values = list(expand(row.value))
+        except (KeyError, TypeError, ValueError) as e:
+            yield RawRow(row.number, row.value, f'the row lacks what this data set is made of: {e}')
+            continue
+        for value in values:
+            yield RawRow(row.number, value)
 
 
 def extend_registry(args: DataArgs) -> None:
@@ -104,7 +184,7 @@ def open_sources(specs: Sequence[str], args: DataArgs, access: HubAccess, *,
     """Find every data set of ``specs``, read as ``args`` says."""
     columns = convert.parse_columns(args.columns)
     return [open_source(spec, columns=columns, access=access, model_name=args.model_name,
-                        model_author=args.model_author, answer_required=answer_required) for spec in specs]
+                        model_author=args.model_author, answer_required=answer_required) for spec in split_words(specs)]
 
 
 def open_source(text: str, *, columns: Mapping[str, str], access: HubAccess, model_name: list[str] | None = None,
@@ -117,15 +197,61 @@ def open_source(text: str, *, columns: Mapping[str, str], access: HubAccess, mod
     """
     spec = parse_spec(text)
     if spec.path is not None:
-        return Source(spec, local_files(spec.path), None, columns, answer_required=answer_required)
-    entry = find(spec.name)
-    if entry is None and (Path(spec.name).suffix.lower() in READERS or not _HUB_ID.fullmatch(spec.name)):
-        raise UsageError(f'--dataset {text}: there is no file or folder {spec.name!r} and no data set of that name.'
-                         f'{suggest(spec.name, [*DATASETS.names(), *_neighbours(spec.name)])}')
-    entry = entry or DatasetEntry(spec.name, ms_id=spec.name, hf_id=spec.name)
+        entry, reading = _folder_reading(spec.path, columns)
+        return Source(spec, local_files(spec.path), entry, (reading,), answer_required=answer_required)
+    entry, parts = _named(spec)
     identity = _identity(entry, model_name or [], model_author or []) if entry.identity else None
-    columns = {**entry.columns, **columns}
-    return Source(spec, _entry_files(entry, spec, access), entry, columns, identity, answer_required)
+    files = [(file, _reading(entry, part, columns)) for part in parts
+             for file in _part_files(entry, part, spec, access)]
+    readings = tuple(reading for _, reading in files)
+    if all(reading == readings[0] for reading in readings):
+        readings = readings[:1]
+    return Source(spec, tuple(file for file, _ in files), entry, readings, identity, answer_required)
+
+
+def _folder_reading(path: Path, columns: Mapping[str, str]) -> tuple[DatasetEntry | None, Reading]:
+    """A folder that is called like a repository that is known holds what the repository holds."""
+    entry = find_copied(path.resolve().name) if path.is_dir() else None
+    if entry is None or entry.files:
+        return None, Reading(columns)
+    logger.info('The folder %s is read as the data set %s.', path, entry.name)
+    return entry, _reading(entry, entry.select(())[0], columns)
+
+
+def _named(spec: DatasetSpec) -> tuple[DatasetEntry, tuple[Subset, ...]]:
+    """The entry that a spec names, and the subsets of it.
+
+    A repository that is not registered is read as the one with the same last part, else as its columns say.
+    """
+    is_id = _HUB_ID.fullmatch(spec.name) is not None and Path(spec.name).suffix.lower() not in READERS
+    if found := find(spec.name, spec.hub):
+        entry, by_id = found
+    elif not is_id:
+        raise UsageError(f'--dataset {spec.text}: there is no file or folder {spec.name!r} and no data set of that '
+                         f'name.{suggest(spec.name, [*_known_names(), *_neighbours(spec.name)])}')
+    elif copied := find_copied(spec.name):
+        logger.info('The data set %s is read as %s is.', spec.name, copied.name)
+        entry, by_id = dataclasses.replace(copied, ms_id=spec.name, hf_id=spec.name, ms_revision=None,
+                                           hf_revision=None, other_ids=()), True
+    else:
+        subsets = spec.subsets or ('default',)
+        entry, by_id = DatasetEntry(spec.name, ms_id=spec.name, hf_id=spec.name, subsets=subsets), False
+    try:
+        return entry, entry.select(spec.subsets, by_id=by_id)
+    except UsageError as e:
+        raise UsageError(f'--dataset {spec.text}: {e}') from None
+
+
+def _known_names() -> list[str]:
+    """Everything that an entry answers to: its name, its ids, and their last parts."""
+    return [name for entry in DATASETS
+            for name in (entry.name, *entry.ids, *(i.rsplit('/', 1)[-1] for i in entry.ids))]
+
+
+def _reading(entry: DatasetEntry, part: Subset, columns: Mapping[str, str]) -> Reading:
+    own = entry.columns if part.columns is None else part.columns
+    return Reading({**own, **columns}, entry.conversations if part.conversations is None else part.conversations,
+                   part.expand or entry.expand, part.convert or entry.convert)
 
 
 def local_files(path: Path) -> tuple[Path, ...]:
@@ -179,20 +305,14 @@ def _identity(entry: DatasetEntry, names: list[str], authors: list[str]) -> tupl
     return (names[0], names[-1]), (authors[0], authors[-1])
 
 
-def _entry_files(entry: DatasetEntry, spec: DatasetSpec, access: HubAccess) -> tuple[Path, ...]:
+def _part_files(entry: DatasetEntry, part: Subset, spec: DatasetSpec, access: HubAccess) -> list[Path]:
     if entry.files:
-        subsets = spec.subsets or tuple(entry.files)
-        for subset in subsets:
-            if subset not in entry.files:
-                raise UsageError(f'--dataset {spec.text}: {entry.name} has no subset {subset!r}; it has '
-                                 f'{", ".join(entry.files)}.')
-        return tuple(file for subset in subsets for file in local_files(entry.files[subset]))
+        chosen = [entry.files[part.hub_name]] if part.hub_name in entry.files else list(entry.files.values())
+        return [file for path in chosen for file in local_files(path)]
     hub = spec.hub or access.default
-    found: list[Path] = []
-    for subset in spec.subsets or entry.subsets:
-        for split in entry.split:
-            found.extend(fetch(hub, entry.hub_id(hub), subset, split, access))
-    return tuple(found)
+    name, revision = entry.hub_id(hub), entry.revision(hub)
+    return [file for split in part.split or entry.split
+            for file in fetch(hub, name, part.hub_name, split, access, revision=revision)]
 
 
 def _neighbours(name: str) -> list[str]:
@@ -200,18 +320,19 @@ def _neighbours(name: str) -> list[str]:
     return [str(folder / path.name) for path in folder.iterdir()] if folder.is_dir() else []
 
 
-def _conversion_key(entry: DatasetEntry | None) -> str:
-    """An entry's own conversion is told by its name and by the file that defines it: editing a plug-in counts."""
-    function: Callable[..., Any] | None = entry.convert if entry else None
+def _function_key(function: Callable[..., Any] | None) -> list[str]:
+    """A conversion is told by its name, its settings and the file that defines it."""
     if function is None:
-        return ''
-    return f'{entry.name}:{sha256(Path(inspect.getsourcefile(function)))}'
+        return []
+    if isinstance(function, functools.partial):
+        return [*_function_key(function.func), repr(function.args), repr(sorted(function.keywords.items()))]
+    return [function.__qualname__, sha256(Path(inspect.getsourcefile(function)))]
 
 
 @functools.cache
 def _code_version() -> str:
     """Hash of the code that makes standard rows: old rows never meet a new conversion, and no number is forgotten."""
     digest = hashlib.sha256()
-    for module in (convert, read):
+    for module in (convert, turns, read, inspect.getmodule(toolalpaca)):
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -67,8 +68,21 @@ def parse_spec(text: str) -> DatasetSpec:
     return DatasetSpec(text, rest, hub, subsets, count, path)
 
 
+def split_words(words: Iterable[str]) -> list[str]:
+    """One word a data set: SWIFT 2 also took several in one, with commas between them. An existing path stays whole."""
+    found: list[str] = []
+    for word in words:
+        head, _, number = word.rpartition('#')
+        whole = _existing(word) or (number.isdigit() and _existing(head))
+        found += [word] if whole or ',' not in word else [part.strip() for part in word.split(',') if part.strip()]
+    return found
+
+
 def anchored(text: str) -> str:
-    """The same data set for a reader in any working folder: a relative path becomes an absolute one."""
+    """The same data sets for a reader in any working folder: a relative path becomes an absolute one."""
+    words = split_words([text])
+    if len(words) > 1:
+        return ','.join(map(anchored, words))
     spec = parse_spec(text)
     if spec.path is None or not text.startswith(spec.name):
         return text

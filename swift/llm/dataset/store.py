@@ -13,7 +13,10 @@ import itertools
 import json
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -88,6 +91,27 @@ class ArrowFile:
         dtype = batches[0].schema.field(name).type.to_pandas_dtype() if batches else np.int64
         return np.concatenate([np.empty(0, dtype), *(batch.column(name).to_numpy() for batch in batches)])
 
+    def starts(self) -> np.ndarray:
+        """The number of the first row of each record batch, int64."""
+        return self._open()[1][:-1]
+
+    def sizes(self) -> np.ndarray:
+        """Bytes a row on average in each record batch, float64; known from the batches' headers."""
+        return np.array([batch.nbytes / max(batch.num_rows, 1) for batch in self._open()[0]], np.float64)
+
+    def read(self, ids: np.ndarray) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+        """(record batch, positions in it) for ``ids`` (ascending), each batch read once and then forgotten."""
+        if not len(ids):
+            return
+        starts = self._open()[1]
+        owner = np.searchsorted(starts, ids, side='right') - 1
+        borders = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
+        with pa.OSFile(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            for start, stop in zip(borders, borders[1:], strict=False):
+                k = int(owner[start])
+                yield reader.get_batch(k), ids[start:stop] - starts[k]
+
     def _open(self) -> tuple[list[pa.RecordBatch], np.ndarray]:
         if self._opened is None:
             reader = pa.ipc.open_file(pa.memory_map(str(self.path)))
@@ -126,14 +150,24 @@ class RowStore(Artefact):
         batch, at = self.file.find(i)
         return json.loads(batch.column('text')[at].as_py())
 
-    def characters(self, i: int) -> int:
-        batch, at = self.file.find(i)
-        return len(batch.column('text')[at].as_py())
-
     def origin(self, i: int) -> tuple[int, int]:
         """(file number, row number in that file)."""
         batch, at = self.file.find(i)
         return batch.column('file')[at].as_py(), batch.column('row')[at].as_py()
+
+    def batches(self) -> tuple[np.ndarray, np.ndarray]:
+        """(number of the first row, int64; bytes a row on average, float64) of each record batch; reads no row."""
+        return self.file.starts(), self.file.sizes()
+
+    def slices(self, ids: np.ndarray) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+        """(texts, file numbers, row numbers) of the rows ``ids`` (ascending), a record batch at a time.
+
+        Read, not mapped: what a pass over all rows has touched does not stay in the memory of the process.
+        """
+        for batch, positions in self.file.read(ids):
+            chosen = batch if len(positions) == batch.num_rows else batch.take(pa.array(positions))
+            yield (chosen.column('text').to_pylist(), chosen.column('file').to_numpy(),
+                   chosen.column('row').to_numpy())
 
 
 class TokenStore(Artefact):
@@ -171,11 +205,15 @@ def row_store(source: Source) -> RowStore:
     return RowStore(_cached('rows', key, f'reading {source.label}', lambda folder: _build_rows(source, folder)), key)
 
 
-def token_store(rows: RowStore, ids: np.ndarray, template: Encoder, label: str, *, num_proc: int = 1) -> TokenStore:
-    """The rows ``ids`` (unique, ascending) encoded by ``template``, now unless they are in the cache."""
+def token_store(rows: RowStore, ids: np.ndarray, template: Encoder, label: str, *,
+                num_proc: int | None = 1) -> TokenStore:
+    """The rows ``ids`` (unique, ascending) encoded by ``template``, now unless they are in the cache.
+
+    ``num_proc`` processes do it, None is one a core.
+    """
     chosen = 'all' if len(ids) == len(rows) else hashlib.sha256(ids.astype('<i8').tobytes()).hexdigest()
     key = files.sha256_text('tokens', TOKENS_VERSION, rows.key, chosen, template.fingerprint())
-    build = _TokenBuild(rows, ids, template, label, num_proc)
+    build = _TokenBuild(rows, ids, template, label, cores() if num_proc is None else num_proc)
     return TokenStore(_cached('tokens', key, f'tokenising {label}', build), key)
 
 
@@ -235,6 +273,13 @@ class _Writer:
             self._file.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
             self.rows += len(columns[0])
 
+    def write_serialised(self, batch: pa.Buffer) -> None:
+        """A record batch as :func:`_serialised` gives it."""
+        read = pa.ipc.read_record_batch(batch, self._schema)
+        if read.num_rows:
+            self._file.write_batch(read)
+            self.rows += read.num_rows
+
     def __enter__(self) -> _Writer:
         return self
 
@@ -279,22 +324,20 @@ def _write_meta(folder: Path, kept: int, rejects: RejectCounter, formats: dict[s
 
 
 class _Chunk(NamedTuple):
-    """Encoded rows, packed into flat arrays."""
+    """Encoded rows as a serialised record batch of ``_TOKENS``, and the rows that could not be encoded."""
 
-    ids: list[np.ndarray]
-    run_lengths: list[np.ndarray]
-    run_weights: list[np.ndarray]
-    index: list[int]
-    file: list[int]
-    row: list[int]
+    batch: bytes
     rejected: list[tuple[int, int, str, str]]
+    rows: int
 
 
 class _TokenBuild:
     """Encodes chosen rows into a folder.
 
-    One process by default: encoding a batch already uses every core for the tokenizer itself. More processes are worth
-    it where rendering rows is the slow part; they are forked, and given (start, stop) pairs only.
+    Writing a conversation out and finding its trained tokens is Python, which holds the interpreter, and about as much
+    work as the tokenizer's own. So the rows go to processes, one a core, whose tokenizers use one thread each; what
+    fits one batch is encoded here, where the tokenizer uses every core. Processes are forked and given numbers only;
+    they return Arrow's own bytes.
     """
 
     def __init__(self, rows: RowStore, ids: np.ndarray, template: Encoder, label: str, num_proc: int) -> None:
@@ -305,50 +348,65 @@ class _TokenBuild:
               _progress(f'tokenising {self.label}', len(self.ids)) as bar):
             rejects = RejectCounter(to_lines(file))
             for chunk in self._encoded():
-                lengths = [len(ids) for ids in chunk.ids]
-                writer.write([_lists(chunk.ids, pa.int32()), _lists(chunk.run_lengths, pa.int32()),
-                              _lists(chunk.run_weights, pa.float32()), lengths, chunk.index, chunk.file, chunk.row])
+                writer.write_serialised(pa.py_buffer(chunk.batch))
                 for rejection in chunk.rejected:
                     rejects.add(*rejection)
-                bar.update(len(lengths) + len(chunk.rejected))
+                bar.update(chunk.rows)
         _write_meta(folder, writer.rows, rejects, {})
 
     def _encoded(self) -> Iterator[_Chunk]:
-        if self.num_proc <= 1:
-            yield from map(self.encode, self._ranges())
+        spans = self.spans()
+        workers = min(self.num_proc, len(spans))
+        if workers <= 1:
+            yield from map(self.encode, spans)
             return
         global _forked
         _forked = self  # reaches the workers by the fork, not through a pipe
         try:
-            with multiprocessing.get_context('fork').Pool(self.num_proc, _begin_worker) as pool:
-                yield from pool.imap(_encode_in_worker, self._ranges())
+            with ProcessPoolExecutor(workers, multiprocessing.get_context('fork'), _begin_worker) as pool:
+                yield from _in_order(pool, spans, ahead=2 * workers)
+        except BrokenProcessPool as e:
+            raise SwiftError(f'A process that was tokenising {self.label} has died, most likely for want of memory. '
+                             f'Fewer of them need less: --dataset_num_proc {max(1, workers // 2)}.') from e
         finally:
             _forked = None
 
-    def _ranges(self) -> Iterator[tuple[int, int]]:
-        start, characters = 0, 0
-        for at, i in enumerate(self.ids.tolist()):
-            characters += self.rows.characters(i)
-            if at + 1 - start >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
-                yield start, at + 1
-                start, characters = at + 1, 0
-        if start < len(self.ids):
-            yield start, len(self.ids)
+    def spans(self) -> list[tuple[int, int]]:
+        """(start, stop) in ``ids`` of what is encoded together: bounded in rows, and in bytes as far as is known
+        without reading them.
+        """
+        starts, sizes = self.rows.batches()
+        spans: list[tuple[int, int]] = []
+        borders = np.searchsorted(self.ids, np.append(starts, len(self.rows)))
+        begun, characters = 0, 0.0
+        for k, (start, stop) in enumerate(zip(borders.tolist(), borders[1:].tolist(), strict=False)):
+            added = (stop - start) * sizes[k]
+            if start > begun and (stop - begun > _BATCH_ROWS or characters + added > _BATCH_CHARACTERS):
+                spans.append((begun, start))
+                begun, characters = start, 0.0
+            characters += added
+        return [*spans, (begun, len(self.ids))] if begun < len(self.ids) else spans
 
     def encode(self, span: tuple[int, int]) -> _Chunk:
         """Encode the rows ``ids[start:stop]``."""
-        chosen = self.ids[slice(*span)].tolist()
-        rows = [self.rows.row(i) for i in chosen]
-        chunk = _Chunk([], [], [], [], [], [], [])
-        for i, row, encoded in zip(chosen, rows, self.template.encode_batch(rows), strict=True):
-            file, number = self.rows.origin(i)
+        chosen = self.ids[slice(*span)]
+        read = list(self.rows.slices(chosen))
+        texts = [text for part in read for text in part[0]]
+        files_of, numbers = (np.concatenate([part[k] for part in read]) for k in (1, 2))
+        ids, weights, kept, rejected = [], [], [], []
+        for at, encoded in enumerate(self.template.encode_batch([json.loads(text) for text in texts])):
             if isinstance(encoded, RowError):
-                chunk.rejected.append((file, number, str(encoded), json.dumps(row, ensure_ascii=False)[:1000]))
+                rejected.append((int(files_of[at]), int(numbers[at]), str(encoded), texts[at][:1000]))
                 continue
-            lengths, weights = run_lengths(encoded.weights)
-            for column, value in zip(chunk, (encoded.input_ids, lengths, weights, i, file, number), strict=False):
-                column.append(value)
-        return chunk
+            ids.append(encoded.input_ids)
+            weights.append(encoded.weights)
+            kept.append(at)
+        lengths = np.array([len(one) for one in ids], np.int32)
+        run_lengths_, run_weights, runs = _runs(weights, lengths)
+        columns = [_lists(_joined(ids, np.int32), lengths), _lists(run_lengths_, runs), _lists(run_weights, runs),
+                   *(pa.array(column) for column in (lengths, chosen[kept], files_of[kept], numbers[kept]))]
+        batch = pa.RecordBatch.from_arrays(columns, schema=_TOKENS)
+        return _Chunk(batch.serialize().to_pybytes(), rejected, len(texts))
 
 
 _forked: _TokenBuild | None = None
@@ -362,16 +420,48 @@ def _encode_in_worker(span: tuple[int, int]) -> _Chunk:
     return _forked.encode(span)
 
 
+def _in_order(pool: ProcessPoolExecutor, spans: Iterable[tuple[int, int]], *, ahead: int) -> Iterator[_Chunk]:
+    """The chunks in order, at most ``ahead`` of them begun and not yet taken: a slow disk must not fill memory."""
+    begun: deque[Future[_Chunk]] = deque()
+    for span in spans:
+        begun.append(pool.submit(_encode_in_worker, span))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def run_lengths(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(lengths int32 [R], values float32 [R]) of the runs of equal values in ``weights`` [T]."""
-    starts = np.flatnonzero(np.r_[True, weights[1:] != weights[:-1]][:len(weights)])
-    return np.diff(np.r_[starts, len(weights)]).astype(np.int32), weights[starts].astype(np.float32)
+    return _runs([weights], np.array([len(weights)], np.int32))[:2]
 
 
-def _lists(arrays: list[np.ndarray], kind: pa.DataType) -> pa.ListArray:
-    offsets = np.cumsum([0, *(len(array) for array in arrays)], dtype=np.int64).astype(np.int32)
-    values = np.concatenate(arrays) if arrays else np.empty(0)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
+def _runs(weights: list[np.ndarray], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The runs of many rows at once, end to end: (lengths int32 [R], values float32 [R], runs a row int32 [N])."""
+    joined = _joined(weights, np.float32)
+    ends = np.cumsum(lengths, dtype=np.int64)
+    begins = np.ones(len(joined), bool)
+    begins[1:] = joined[1:] != joined[:-1]
+    begins[ends[ends < len(joined)]] = True  # a row begins a run, whatever was before it
+    starts = np.flatnonzero(begins)
+    counts = np.diff(np.searchsorted(starts, ends), prepend=0)
+    return np.diff(starts, append=len(joined)).astype(np.int32), joined[starts], counts.astype(np.int32)
+
+
+def _joined(arrays: list[np.ndarray], kind: type[np.generic]) -> np.ndarray:
+    return np.concatenate(arrays, dtype=kind) if arrays else np.empty(0, kind)
+
+
+def _lists(values: np.ndarray, lengths: np.ndarray) -> pa.ListArray:
+    """``values`` cut into lists of ``lengths``."""
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
 def _progress(doing: str, total: int | None = None) -> tqdm:

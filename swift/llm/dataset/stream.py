@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,13 @@ class StreamedDataset(IterableDataset):
                 yield item
 
     def _rows(self, k: int) -> Iterator[Item]:
-        rows = ((k, file, raw) for file, raw in self._sources[k].rows())
-        return itertools.islice(rows, self._sources[k].spec.count)
+        """The rows of a data set: all of them, or the first ``#N``, begun again where there are fewer."""
+        source = self._sources[k]
+
+        def once() -> Iterator[Item]:
+            return ((k, file, raw) for file, raw in source.rows())
+
+        return once() if source.spec.count is None else itertools.islice(_repeated(once), source.spec.count)
 
     def _encoded(self, items: Iterator[Item], rejects: list[RejectCounter],
                  reports: list[SourceReport]) -> Iterator[dict[str, Any]]:
@@ -154,6 +159,17 @@ class StreamedDataset(IterableDataset):
                 file.write(json.dumps(rejection.line(source.name_of), ensure_ascii=False) + '\n')
 
         return write
+
+
+def _repeated(start: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+    """The items again and again; no items stay none."""
+    while True:
+        found = False
+        for item in start():
+            found = True
+            yield item
+        if not found:
+            return
 
 
 def shuffled(items: Iterator[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:

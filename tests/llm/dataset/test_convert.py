@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from swift.llm.dataset.convert import ColumnsError, convert, detect, dump_row, parse_columns
+from swift.llm.dataset.convert import (
+    ColumnsError,
+    build,
+    convert,
+    detect,
+    dump_row,
+    parse_columns,
+    recognise,
+)
+from swift.llm.dataset.turns import name_turns
 from swift.utils.errors import RowError, UsageError
 
 U, A = 'user', 'assistant'
@@ -133,6 +142,186 @@ def test_a_call_joins_the_turn_before_it():
     assert row['messages'][1]['content'] == 'let me see'
     assert len(row['messages'][1]['tool_calls']) == 2
     assert [turn['role'] for turn in row['messages']] == [U, A, 'tool', 'tool', A]
+
+
+CALL = {'type': 'function', 'function': {'name': 'f', 'arguments': {'x': 1}}}
+
+
+@pytest.mark.parametrize('turn', [
+    {'role': 'tool_call', 'content': '{"name": "f", "arguments": {"x": 1}}'},
+    {'role': 'tool_call', 'content': {'name': 'f', 'arguments': {'x': 1}}},
+    {'from': 'function_call', 'value': '[{"name": "f", "parameters": {"x": 1}}]'},
+    {'role': A, 'tool_calls': [CALL]}, {'role': A, 'content': None, 'tool_calls': json.dumps([CALL])},
+    {'role': A, 'content': '', 'tool_calls': [{'name': 'f', 'arguments': {'x': 1}}]},
+    {'role': A, 'content': '', 'function_call': {'name': 'f', 'arguments': {'x': 1}}},
+    {'role': A, 'content': [{'type': 'tool_use', 'name': 'f', 'input': {'x': 1}}]},
+])
+def test_every_spelling_of_a_call(turn):
+    row = convert({'messages': [{'role': U, 'content': 'q'}, turn]})
+    assert row['messages'][1] == {'role': A, 'content': '', 'tool_calls': [CALL]}
+
+
+@pytest.mark.parametrize('turn', [
+    {'role': role, 'content': '7'} for role in ('tool', 'tool_response', 'observation', 'observations', 'function',
+                                                'function_response')
+] + [{'from': 'observation', 'value': 7}, {'role': U, 'content': [{'type': 'tool_result', 'content': '7'}]},
+     {'role': U, 'content': [{'type': 'tool_result', 'content': [{'type': 'text', 'text': '7'}]}]}])
+def test_every_spelling_of_a_result(turn):
+    row = convert({'messages': [{'role': U, 'content': 'q'}, {'role': A, 'tool_calls': [CALL]}, turn,
+                                {'role': A, 'content': 'r'}]})
+    assert row['messages'][2] == {'role': 'tool', 'content': '7'}
+
+
+def test_names_ids_and_arguments_of_calls_stay_as_they_are():
+    as_text = {'id': 'c1', 'type': 'function', 'function': {'name': 'f', 'arguments': '{"x": 1}'}}
+    row = convert({'messages': [{'role': U, 'content': 'q', 'name': 'ann'}, {'role': A, 'tool_calls': [as_text]},
+                                {'role': 'tool', 'content': '7', 'tool_call_id': 'c1', 'name': 'f'},
+                                {'role': A, 'content': 'r', 'name': None}]})
+    assert row['messages'] == [{'role': U, 'content': 'q', 'name': 'ann'},
+                               {'role': A, 'content': '', 'tool_calls': [as_text]},
+                               {'role': 'tool', 'content': '7', 'tool_call_id': 'c1', 'name': 'f'},
+                               {'role': A, 'content': 'r'}]
+    for role in ('tool_call', 'function_call'):
+        call = {'name': 'f', 'arguments': '{"x": 1}'}
+        turn = convert({'messages': [{'role': U, 'content': 'q'}, {'role': role, 'content': call}]})['messages'][1]
+        assert turn['tool_calls'][0]['function']['arguments'] == '{"x": 1}'
+
+
+def test_blocks_as_anthropic_writes_them():
+    row = convert({'messages': [
+        {'role': U, 'content': [{'type': 'text', 'text': 'q'}]},
+        {'role': A, 'content': [{'type': 'thinking', 'thinking': 'hm'}, {'type': 'text', 'text': 'let me see'},
+                                {'type': 'tool_use', 'id': 't1', 'name': 'f', 'input': {'x': 1}}]},
+        {'role': U, 'content': [{'type': 'tool_result', 'tool_use_id': 't1', 'content': '7'}]},
+        {'role': A, 'content': 'r'}]})
+    assert row['messages'][1:] == [
+        {'role': A, 'content': 'let me see', 'reasoning_content': 'hm', 'tool_calls': [{'id': 't1', **CALL}]},
+        {'role': 'tool', 'content': '7', 'tool_call_id': 't1'}, {'role': A, 'content': 'r'}]
+
+
+def test_parts_with_values():
+    """As LLaMA-Factory 1 writes them."""
+    def value(kind, text):
+        return {'type': kind, 'value': text}
+
+    turn = [value('reasoning', 'hm'), value('tool_call', '{"name": "f", "arguments": {"x": 1}}'), value('text', 'so')]
+    row = {'messages': [{'role': U, 'content': [value('text', 'q')], 'loss_weight': 0.0},
+                        {'role': A, 'content': turn, 'loss_weight': 1.0}]}
+    answer = {'role': A, 'content': 'so', 'reasoning_content': 'hm', 'tool_calls': [CALL], 'loss_scale': 1.0}
+    assert convert(row) == {'messages': [{'role': U, 'content': 'q'}, answer]}
+    pair = {'chosen_messages': row['messages'], 'rejected_messages': [{'role': U, 'content': [value('text', 'q')]},
+                                                                      {'role': A, 'content': [value('text', 'no')]}]}
+    assert convert(pair) == {'messages': convert(row)['messages'], 'rejected_messages': turns('q', 'no')}
+
+
+def test_history_with_roles():
+    row = convert({'query': '7', 'response': 'r', 'query_role': 'tool', 'history': [['q', 'let me see']],
+                   'history_roles': [['user', 'assistant']]})
+    assert [turn['role'] for turn in row['messages']] == [U, A, 'tool', A]
+    with pytest.raises(RowError, match='history_roles has not one pair'):
+        convert({'query': 'q', 'response': 'r', 'history': [['a', 'b']],
+                 'history_roles': [['user', 'assistant'], ['user', 'assistant']]})
+
+
+MEDIA_ROWS = [
+    ({'query': 'q', 'response': 'r', 'images': ['a.png']}, {'images': ['a.png']}),
+    ({'query': 'q', 'response': 'r', 'image': 'a.png'}, {'images': ['a.png']}),
+    ({'query': 'q', 'response': 'r', 'images': '["a.png", "b.png"]'}, {'images': ['a.png', 'b.png']}),
+    ({'query': 'q', 'response': 'r', 'video': 'a.mp4', 'audios': ['a.wav']},
+     {'videos': ['a.mp4'], 'audios': ['a.wav']}),
+    ({'query': 'q', 'response': 'r', 'image': {'bytes': 'x', 'path': None}},
+     {'images': [{'bytes': 'x', 'path': None}]}),
+    ({'query': 'q', 'response': 'r', 'images': ['a.png'], 'objects': {'ref': ['cat'], 'bbox': [[1, 2, 3, 4]]}},
+     {'images': ['a.png'], 'objects': {'ref': ['cat'], 'bbox': [[1, 2, 3, 4]]}}),
+    ({'query': 'q', 'response': 'r', 'rejected_response': 's', 'images': ['a'], 'rejected_images': ['b']},
+     {'rejected_response': 's', 'images': ['a'], 'rejected_images': ['b']}),
+]
+
+
+@pytest.mark.parametrize(('raw', 'kept'), MEDIA_ROWS)
+def test_media_are_kept_where_they_can_be_used_and_refused_elsewhere(raw, kept):
+    assert build(*recognise(raw), with_media=True) == {'messages': turns('q', 'r'), **kept}
+    with pytest.raises(RowError, match='which can\'t be trained yet'):
+        convert(raw)
+
+
+@pytest.mark.parametrize(('part', 'column', 'value', 'tag'), [
+    ({'type': 'image_url', 'image_url': {'url': 'u.png'}}, 'images', 'u.png', '<image>'),
+    ({'type': 'image', 'image': 'u.png'}, 'images', 'u.png', '<image>'),
+    ({'type': 'image_url', 'value': 'u.png'}, 'images', 'u.png', '<image>'),
+    ({'type': 'image', 'source': {'data': 'x'}}, 'images', {'data': 'x'}, '<image>'),
+    ({'type': 'video', 'video': 'u.mp4'}, 'videos', 'u.mp4', '<video>'),
+    ({'type': 'audio', 'audio': 'u.wav'}, 'audios', 'u.wav', '<audio>'),
+])
+def test_media_in_the_parts_of_a_turn(part, column, value, tag):
+    raw = {'messages': [{'role': U, 'content': [part, {'type': 'text', 'text': 'q'}]}, {'role': A, 'content': 'r'}]}
+    assert build(*recognise(raw), with_media=True) == {'messages': turns(f'{tag}q', 'r'), column: [value]}
+    with pytest.raises(RowError, match=f'{column}, which can\'t be trained yet'):
+        convert(raw)
+
+
+CHOSEN, REJECTED = turns('q', 'a'), turns('q', 'b')
+
+
+@pytest.mark.parametrize(('raw', 'expected'), [
+    ({'query': 'q', 'response': 'a', 'rejected_response': 'b'}, {'rejected_response': 'b'}),
+    ({'messages': CHOSEN, 'rejected_response': 'b'}, {'rejected_response': 'b'}),
+    ({'messages': CHOSEN, 'rejected_response': REJECTED[1:]}, {'rejected_response': REJECTED[1:]}),
+    ({'messages': CHOSEN, 'rejected_messages': REJECTED}, {'rejected_messages': REJECTED}),
+    ({'messages': CHOSEN, 'rejected_messages': [{'from': 'human', 'value': 'q'}, {'from': 'gpt', 'value': 'b'}]},
+     {'rejected_messages': REJECTED}),
+    ({'prompt': 'q', 'chosen': 'a', 'rejected': 'b'}, {'rejected_response': 'b'}),
+    ({'prompt': 'q', 'chosen': CHOSEN, 'rejected': REJECTED}, {'rejected_messages': REJECTED}),
+    ({'prompt': 'q', 'chosen': CHOSEN[1:], 'rejected': REJECTED[1:]}, {'rejected_response': 'b'}),
+    ({'conversations': [{'from': 'human', 'value': 'q'}], 'chosen': {'from': 'gpt', 'value': 'a'},
+      'rejected': {'from': 'gpt', 'value': 'b'}}, {'rejected_response': REJECTED[1:]}),
+    ({'messages': CHOSEN, 'label': True}, {'label': True}),
+    ({'messages': CHOSEN, 'label': [0, 2], 'channel': 'math', 'margin': 0.5},
+     {'label': [0, 2], 'channel': 'math', 'margin': 0.5}),
+    ({'messages': CHOSEN, 'positive_messages': [REJECTED], 'negative_messages': [CHOSEN, REJECTED]},
+     {'positive_messages': [REJECTED], 'negative_messages': [CHOSEN, REJECTED]}),
+])
+def test_columns_of_other_tasks(raw, expected):
+    assert convert(raw) == {'messages': CHOSEN, **expected}
+
+
+@pytest.mark.parametrize('raw', [
+    {'query': 'q', 'response': 'a', 'rejected_response': 'a'}, {'messages': CHOSEN, 'rejected_response': CHOSEN[1:]}])
+def test_a_rejected_answer_is_another_one(raw):
+    with pytest.raises(RowError, match='rejected_response is the same as the response'):
+        convert(raw)
+
+
+def test_a_solution_is_kept_where_it_is_not_the_answer():
+    assert convert({'messages': turns('q', 'r'), 'solution': '7'})['solution'] == '7'
+    assert 'solution' not in convert({'problem': 'q', 'solution': 'r'})
+    assert convert({'query': 'q', 'solution': '7'}, answer_required=False)['messages'] == turns('q', '7')
+
+
+def test_a_column_can_be_left_out():
+    row = {'query': 'q', 'response': 'r', 'history': ['no pairs']}
+    assert convert(row, {'history': '-'}) == {'messages': turns('q', 'r')}
+    assert parse_columns('{"a": "-", "b": "-"}') == {'a': '-', 'b': '-'}
+
+
+@pytest.mark.parametrize(('raw', 'names', 'messages'), [
+    ({'chat': [{'who': 'customer', 'said': 'q'}, {'who': 'clerk', 'said': 'r'}]},
+     {'conversations_key': 'chat', 'from_key': 'who', 'value_key': 'said', 'user_role': 'customer',
+      'assistant_role': 'clerk'}, turns('q', 'r')),
+    ({'conversations': '[{"from": "system", "value": "q"}, {"from": "assistant", "value": "r"}]'},
+     {'user_role': 'system', 'system_role': '-'}, turns('q', 'r')),
+    ({'dialog': [{'role': 'persona', 'content': 's'}, *turns('q', 'r')], 'messages': 'other'},
+     {'conversations_key': 'dialog', 'system_role': 'persona'}, turns('q', 'r', system='s')),
+])
+def test_turns_that_are_called_otherwise(raw, names, messages):
+    assert convert(name_turns(raw, names)) == {'messages': messages}
+
+
+def test_turns_that_are_missing():
+    with pytest.raises(KeyError, match='chat'):
+        name_turns({'messages': []}, {'conversations_key': 'chat'})
+    with pytest.raises(RowError, match='chat is an object, not a list of turns'):
+        name_turns({'chat': {}}, {'conversations_key': 'chat'})
 
 
 def test_columns_come_first_and_win():

@@ -85,6 +85,12 @@ def test_several_data_sets(stub, write_chat, write_jsonl):
     assert sorted(q[0] for q in questions(data.eval, stub)) == ['q'] * 3 + ['x']
 
 
+def test_several_data_sets_in_one_word(stub, write_chat, write_jsonl):
+    other = write_jsonl([{'query': f'x{i}', 'response': 'r'} for i in range(10)], 'other.jsonl')
+    data = load(f'{write_chat(10)},{other}#5', template=stub(), split_dataset_ratio=0.0)
+    assert sorted(row[0] for row in questions(data.train, stub)) == ['q'] * 10 + ['x'] * 5
+
+
 def test_interleaving(stub, write_chat, write_jsonl):
     one, two = write_chat(300), write_jsonl([{'query': f'x{i}', 'response': 'r'} for i in range(300)], 'two.jsonl')
 
@@ -98,6 +104,28 @@ def test_interleaving(stub, write_chat, write_jsonl):
     assert [q for q in asked if q[0] == 'q'] == [f'q{i}' for i in range(300)]
     with pytest.raises(UsageError, match='got 1 numbers for 2 data sets'):
         load(one, two, template=stub(), interleave_prob=[1.0])
+
+
+def test_general_data_is_mixed_in_by_a_ratio(stub, write_chat, write_jsonl):
+    mine = write_chat(101)
+    others = [write_jsonl([{'query': f'{name}{i}', 'response': 'r'} for i in range(300)], f'{name}.jsonl')
+              for name in 'xy']
+
+    def trained(ratio, seed=7):
+        args = DataArgs(dataset=[str(mine)], train_dataset_mix_ratio=ratio, train_dataset_mix_ds=list(map(str, others)))
+        data = load_datasets(args, stub(), seed=seed, run_dir=None)
+        return questions(data.train, stub), questions(data.eval, stub)
+
+    rows, held_out = trained(0.5)
+    assert held_out == trained(0.0)[1] and len(held_out) == 1  # nothing of the general data is held out
+    assert len(rows) == 150 and sum(row[0] == 'q' for row in rows) == 100
+    drawn = [row for row in rows if row[0] != 'q']
+    assert len(set(drawn)) == 50 and {row[0] for row in drawn} == {'x', 'y'}
+    assert trained(0.5)[0] == rows and trained(0.5, seed=8)[0] != rows
+    assert len(trained(9.0)[0]) == 100 + 600  # all there are
+    with pytest.raises(UsageError, match='--train_dataset_mix_ratio.*--streaming'):
+        load_datasets(DataArgs(dataset=[str(mine)], streaming=True, train_dataset_mix_ratio=0.5), stub(), seed=7,
+                      run_dir=None)
 
 
 def test_rejected_rows_are_listed_counted_and_never_replaced(stub, write_chat, write_jsonl, tmp_path):

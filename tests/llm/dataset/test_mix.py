@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swift.llm.dataset.mix import choose, concatenate, interleave, sample
+from swift.llm.dataset.mix import choose, concatenate, draw, interleave, sample
 from swift.utils.errors import UsageError
 
 
@@ -42,6 +42,16 @@ def test_the_seed_decides():
     first, same, other = (choose(1000, 200, 0.1, rng(seed)) for seed in (1, 1, 2))
     assert first.train.tolist() == same.train.tolist() and first.eval.tolist() == same.eval.tolist()
     assert first.train.tolist() != other.train.tolist() and first.eval.tolist() != other.eval.tolist()
+
+
+def test_rows_drawn_from_several_data_sets():
+    drawn = draw([100, 0, 50], 60, rng())
+    assert [len(rows) for rows in drawn][1] == 0 and sum(map(len, drawn)) == 60
+    assert all(len(set(rows.tolist())) == len(rows) and (rows == np.sort(rows)).all() for rows in drawn)
+    assert drawn[0].max() < 100 and drawn[2].max() < 50
+    assert [rows.tolist() for rows in draw([100, 0, 50], 60, rng())] == [rows.tolist() for rows in drawn]
+    assert [rows.tolist() for rows in draw([2, 3], 9, rng())] == [[0, 1], [0, 1, 2]]
+    assert [rows.tolist() for rows in draw([2, 3], 0, rng())] == [[], []]
 
 
 def test_concatenate():

@@ -7,9 +7,10 @@ import pytest
 from swift.llm.args.groups import DataArgs
 from swift.llm.dataset import hub, source
 from swift.llm.dataset.hub import HubAccess
-from swift.llm.dataset.registry import DATASETS, DatasetEntry, add_dataset_info, import_plugins
+from swift.llm.dataset.registry import DATASETS, DatasetEntry, Subset, add_dataset_info, find, import_plugins
 from swift.llm.dataset.source import extend_registry, fill_identity, local_files, open_source
-from swift.utils.errors import SwiftError, UsageError
+from swift.llm.model.hub import HUBS
+from swift.utils.errors import RowError, SwiftError, UsageError
 from swift.utils.registry import Registry
 
 ROW = {'query': 'q', 'response': 'r'}
@@ -169,7 +170,7 @@ def test_self_cognition_has_names_everywhere():
     assert any('小黄' in text for text in texts) and any('I am Huang' in text for text in texts)
     english = opened('self-cognition:en', model_name=['Huang'], model_author=['A'])
     assert sum(1 for _ in english.rows()) == 80
-    with pytest.raises(UsageError, match="no subset 'fr'; it has zh, en"):
+    with pytest.raises(UsageError, match="no subset 'fr'; it has default, zh, en"):
         opened('self-cognition:fr', model_name=['Huang'], model_author=['A'])
     assert english.content_key() != opened('self-cognition:en', model_name=['Other'], model_author=['A']).content_key()
 
@@ -227,9 +228,9 @@ def test_a_fetched_data_set_is_read_from_its_folder(tmp_path, monkeypatch, no_so
         '---\nconfigs:\n- config_name: en\n  data_files:\n  - split: train\n    path: en/a.jsonl\n'
         '  - split: test\n    path: en/b.jsonl\n---\n')
     asked = []
-    monkeypatch.setattr(hub, '_download', lambda *args: asked.append(args[:2]) or str(repository))
+    monkeypatch.setattr(hub, 'fetch_once', lambda *args, **options: asked.append(args[:3]) or repository)
     found = opened('MS::owner/name:en')
-    assert asked == [('MS', 'owner/name')]
+    assert asked == [(HUBS['MS'], 'owner/name', 'dataset')]
     assert [turn['content'] for row in rows(found) for turn in row['messages']] == ['q1', 'r1']
     with pytest.raises(SwiftError, match="subset 'fr', split 'train' can't be read"):
         opened('MS::owner/name:fr')
@@ -241,3 +242,92 @@ def test_the_hub_is_chosen_by_prefix_flag_and_environment(monkeypatch):
     monkeypatch.setenv('USE_HF', '1')
     assert HubAccess().default == 'HF'
     assert HubAccess(use_hf=False).default == 'MS'
+
+
+def repository(tmp_path, monkeypatch, **configs):
+    """A downloaded repository with one file a subset; what is asked of the hub is noted."""
+    import datasets
+    monkeypatch.setattr(datasets.config, 'HF_DATASETS_CACHE', tmp_path / 'cache')
+    folder = tmp_path / 'repository'
+    folder.mkdir()
+    card = '---\nconfigs:\n'
+    for name, rows_of in configs.items():
+        (folder / f'{name}.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows_of))
+        card += (f'- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}.jsonl\n')
+    (folder / 'README.md').write_text(card + '---\n')
+    asked = []
+    monkeypatch.setattr(hub, 'fetch_once', lambda *args, **options: asked.append((args[1], options)) or folder)
+    return asked
+
+
+def test_subsets_that_are_read_in_different_ways(tmp_path, monkeypatch, registry):
+    registry.add(DatasetEntry('mine', 'a/b', columns={'x': 'query'}, ms_revision='v3', subsets=(
+        'one', Subset('two', columns={'y': 'query'}), Subset('loud', 'one', convert=loud, weak=True),
+        Subset('many', 'two', expand=twice, columns={'y': 'query'}, weak=True))))
+    asked = repository(tmp_path, monkeypatch, one=[{'x': 'a', 'response': 'b'}], two=[{'y': 'c', 'response': 'd'}])
+
+    def texts(spec):
+        return [[turn['content'] for turn in row['messages']] for row in rows(opened(spec))]
+
+    assert texts('mine') == texts('mine:all') == [['a', 'b'], ['c', 'd']]
+    assert texts('mine:loud/two') == [['A', 'b'], ['c', 'd']]
+    assert texts('mine:many') == [['c', 'd'], ['c', 'd again']]
+    assert [raw.number for _, raw in opened('mine:many').rows()] == [1, 1]
+    assert asked[0][1]['revision'] == 'v3'
+    keys = {spec: opened(spec).content_key() for spec in ('mine', 'mine:loud/two', 'mine:many', 'mine:two')}
+    assert len(set(keys.values())) == 4
+    with pytest.raises(UsageError, match=r"--dataset mine:thre: .* no subset 'thre'; it has one, two, loud, many"):
+        opened('mine:thre')
+
+
+def loud(row):
+    return {**row, 'query': row['query'].upper()}
+
+
+def twice(row):
+    return [row, {**row, 'response': f'{row["response"]} again'}]
+
+
+def test_a_row_without_the_columns_of_its_data_set_is_one_bad_row(tmp_path, monkeypatch, registry):
+    registry.add(DatasetEntry('mine', 'a/b', convert=loud))
+    repository(tmp_path, monkeypatch, default=[{'ask': 'a', 'response': 'b'}])
+    found = opened('mine')
+    with pytest.raises(RowError, match="the row has no 'query', which rows of mine should have"):
+        found.recognise(next(found.rows())[1])
+
+
+def test_copies_of_a_known_data_set(tmp_path, monkeypatch, registry):
+    registry.add(DatasetEntry('mine', 'a/rows-of-mine', columns={'x': 'query'}))
+    asked = repository(tmp_path, monkeypatch, default=[{'x': 'a', 'response': 'b'}])
+    for spec, name in (('MS::elsewhere/rows-of-mine', 'elsewhere/rows-of-mine'), ('Rows-Of-Mine', 'a/rows-of-mine'),
+                       ('A/ROWS-of-mine', 'a/rows-of-mine')):
+        assert rows(opened(spec))[0]['messages'][0]['content'] == 'a'
+        assert asked[-1][0] == name
+    folder = tmp_path / 'x' / 'rows-of-mine'
+    folder.mkdir(parents=True)
+    (folder / 'data.jsonl').write_text('{"x": "c", "response": "d"}\n')
+    assert rows(opened(folder))[0]['messages'][0]['content'] == 'c'
+    assert len(asked) == 3  # a folder is read where it is
+
+
+def test_near_names_of_ids():
+    with pytest.raises(UsageError, match=r'no data set of that name\. Did you mean .*alpaca-gpt4-data-zh'):
+        opened('alpaca-gpt4-dat-zh')
+
+
+def test_the_prefix_decides_between_ids_of_both_hubs(registry):
+    registry.add(DatasetEntry('one', 'owner/x', 'other/y'))
+    registry.add(DatasetEntry('two', 'other/y', 'third/z'))
+    assert find('other/y', 'MS').entry.name == 'two'
+    assert find('other/y', 'HF').entry.name == 'one'
+
+
+def test_files_of_toolalpaca_train_as_they_are(write_jsonl):
+    api = {'Name': 'x', 'Function_Description': {'f': 'Finds. Parameters: {}', 'components': ''},
+           'Instances': [{'input': f'q{i}', 'output': f'r{i}', 'intermediate_steps': []} for i in range(2)]}
+    found = opened(write_jsonl([api, {'Function_Description': {}}]))
+    raw = [row for _, row in found.rows()]
+    assert [row.number for row in raw] == [1, 1, 2] and 'lacks what this data set is made of' in raw[2].error
+    built = found.build(*found.recognise(raw[1]))
+    assert [turn['content'] for turn in built['messages']] == ['q1', 'r1']
+    assert built['tools'][0]['function']['name'] == 'f'

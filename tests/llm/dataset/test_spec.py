@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from swift.llm.dataset.spec import DatasetSpec, anchored, parse_spec
+from swift.llm.dataset.spec import DatasetSpec, anchored, parse_spec, split_words
 from swift.utils.errors import UsageError
 
 
@@ -56,3 +56,13 @@ def test_anchored_words_mean_the_same_in_every_folder(tmp_path, monkeypatch):
     assert parse_spec(anchored('./a b.jsonl')).path == tmp_path / 'a b.jsonl'
     assert [anchored(word) for word in ('alpaca-en#5', 'HF::owner/name:sub', f'{tmp_path}/a b.jsonl')] == [
         'alpaca-en#5', 'HF::owner/name:sub', f'{tmp_path}/a b.jsonl']
+
+
+def test_several_data_sets_in_one_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a,b.jsonl').touch()
+    (tmp_path / 'c.jsonl').touch()
+    assert split_words(['alpaca-en#5,alpaca-zh, HF::o/n:x', 'd']) == ['alpaca-en#5', 'alpaca-zh', 'HF::o/n:x', 'd']
+    assert split_words(['a,b.jsonl', 'a,b.jsonl#3', 'c.jsonl#1,alpaca-en']) == ['a,b.jsonl', 'a,b.jsonl#3', 'c.jsonl#1',
+                                                                              'alpaca-en']
+    assert anchored('c.jsonl#1,alpaca-en') == f'{tmp_path}/c.jsonl#1,alpaca-en'

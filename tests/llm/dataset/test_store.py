@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -264,3 +265,77 @@ def test_the_artefact_can_be_read_by_datasets(stub, write_chat):
     assert Dataset(table)[1]['input_ids'] == [ord(c) for c in 'q1r1']
     assert json.loads((tokens.folder / 'meta.json').read_text())['kept'] == 3
     assert Path(tokens.folder / 'manifest.json').is_file()
+
+
+@pytest.mark.parametrize('num_proc', [1, 3])
+def test_chosen_rows_are_encoded_and_no_others(stub, write_chat, monkeypatch, num_proc):
+    monkeypatch.setattr(store, '_BATCH_ROWS', 7)
+    rows = rows_of(write_chat(100, bad=lambda i: i % 10 == 0))
+    ids = np.array([0, 5, 6, 7, 13, 40, 41, 42, 43, 44, 45, 46, 47, 48, 88, 89])
+    tokens = token_store(rows, ids, stub(), 'x', num_proc=num_proc)
+    assert tokens.indices().tolist() == ids.tolist()
+    for at, i in enumerate(ids.tolist()):
+        assert stub.text_of(tokens.row(at)) == ''.join(turn['content'] for turn in rows.row(i)['messages'])
+        assert tokens.row(at)['row'] == rows.origin(i)[1]
+
+
+def test_scattered_rows_are_put_together_into_batches(stub, write_chat, monkeypatch):
+    monkeypatch.setattr(store, '_BATCH_ROWS', 10)
+    rows = rows_of(write_chat(100))
+    spans = store._TokenBuild(rows, np.arange(0, 100, 4), stub(), 'x', 1).spans()
+    assert spans[0][0] == 0 and spans[-1][1] == 25
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))
+    assert len(spans) == 3 and max(stop - start for start, stop in spans) <= 10
+    assert store._TokenBuild(rows, np.arange(0), stub(), 'x', 1).spans() == []
+
+
+def test_every_core_is_used_where_no_number_is_given(stub, write_chat, monkeypatch):
+    monkeypatch.setattr(store, '_BATCH_ROWS', 10)
+    monkeypatch.setattr(store, 'cores', lambda: 2)
+    rows, workers = rows_of(write_chat(30)), stub()
+    tokens = token_store(rows, np.arange(30), workers, 'x', num_proc=None)
+    assert len(tokens) == 30 and workers.calls == 0
+    few, alone = rows_of(write_chat(5, 'few.jsonl')), stub()
+    token_store(few, np.arange(5), alone, 'x', num_proc=None)
+    assert alone.calls == 5  # one batch is not worth a process
+
+
+def test_a_worker_that_dies_is_told(stub, write_chat, monkeypatch):
+    class Dying(stub):
+        def encode_batch(self, rows):
+            os._exit(9)  # as when the kernel is out of memory
+
+    monkeypatch.setattr(store, '_BATCH_ROWS', 10)
+    with pytest.raises(SwiftError, match='has died, most likely for want of memory.*--dataset_num_proc 1'):
+        tokens_of(write_chat(50), Dying(), num_proc=2)
+    assert artefacts('tokens') == []
+
+
+def test_an_error_in_a_worker_reaches_the_user(stub, write_chat, monkeypatch):
+    class Failing(stub):
+        def encode_batch(self, rows):
+            raise SwiftError('no such token')
+
+    monkeypatch.setattr(store, '_BATCH_ROWS', 10)
+    with pytest.raises(SwiftError, match='no such token'):
+        tokens_of(write_chat(50), Failing(), num_proc=2)
+
+
+def test_a_pass_over_all_rows_leaves_no_pages_of_them_mapped(stub, write_jsonl):
+    rows = rows_of(write_jsonl([{'query': f'{i}', 'response': 'r' * 400} for i in range(1500)]))
+    token_store(rows, np.arange(1500), stub(), 'x')
+    path = str(rows.folder / 'rows.arrow')
+    resident, counted = 0, False
+    for line in Path('/proc/self/smaps').read_text().splitlines():
+        if not line[:1].isupper():  # the header of a mapping
+            counted = line.endswith(path)
+        elif counted and line.startswith('Rss:'):
+            resident += int(line.split()[1]) * 1024
+    assert resident < 0.5 * os.path.getsize(path)
+
+
+def test_runs_of_many_rows_do_not_cross_their_borders():
+    weights = [np.array(w, np.float32) for w in ([1, 1], [1, 0], [], [0], [2, 2, 2])]
+    lengths, values, counts = store._runs(weights, np.array([len(w) for w in weights], np.int32))
+    assert lengths.tolist() == [2, 1, 1, 1, 3] and values.tolist() == [1, 1, 0, 0, 2]
+    assert counts.tolist() == [1, 2, 0, 1, 1]

@@ -55,6 +55,30 @@ def test_a_row_count_takes_the_head(stub, write_chat):
     assert sorted(texts(train, stub)) == sorted(f'q{i}r{i}' for i in range(10))
 
 
+def test_a_row_count_above_the_rows_begins_again(stub, write_chat):
+    train = stream(f'{write_chat(10)}#25', template=stub()).train
+    assert Counter(texts(train, stub)) == Counter({f'q{i}r{i}': 3 if i < 5 else 2 for i in range(10)})
+    with pytest.raises(SwiftError):
+        list(stream(f'{write_chat(0, "none.jsonl")}#5', template=stub()).train)
+
+
+def test_a_new_stream_goes_on_as_the_interrupted_one(stub, write_chat, write_jsonl):
+    two = write_jsonl([{'query': 'x', 'response': str(i)} for i in range(30)], 'two.jsonl')
+    specs = [f'{write_chat(100)}#150', two]
+
+    def epoch(number):
+        train = stream(*specs, template=stub(), shuffle_buffer_size=20, interleave_prob=[0.7, 0.3]).train
+        train.set_epoch(number)
+        return texts(train, stub)
+
+    whole = stream(*specs, template=stub(), shuffle_buffer_size=20, interleave_prob=[0.7, 0.3]).train
+    for number in (0, 1):
+        whole.set_epoch(number)
+        before = [stub.text_of(row) for row, _ in zip(whole, range(40), strict=False)]
+        assert epoch(number)[:40] == before
+    assert epoch(0) != epoch(1)
+
+
 def test_interleaving(stub, write_chat, write_jsonl):
     one, two = write_chat(200), write_jsonl([{'query': 'x', 'response': str(i)} for i in range(30)], 'two.jsonl')
 
