@@ -2,7 +2,7 @@
 # make demo       fine-tune a small real model on a CPU and see it answer differently
 # make test       the tests; make test-slow runs the long ones
 # make bench      tokens/s and memory of `swift sft` against a plain loop
-# make lint docs  check the style; renew docs/command_reference.md
+# make lint docs  check the style; renew the generated pages of docs/
 #
 # make venv TORCH_INDEX=URL   takes torch from this package index (a CPU build, another CUDA)
 # make venv PIP_ARGS="..."    more arguments for every pip call
@@ -51,4 +51,4 @@ lint: $(STAMP)
 	$(BIN)/python -m ruff check .
 
 docs: $(STAMP)
-	$(BIN)/python scripts/docs/command_reference.py
+	for page in scripts/docs/*.py; do $(BIN)/python $$page || exit 1; done
