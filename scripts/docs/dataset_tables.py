@@ -42,7 +42,7 @@ takes the name, the id on either hub in any letter case, or the last part of an 
 由 `python scripts/docs/dataset_tables.py` 根据 `swift/llm/dataset/catalog` 生成，请勿手改。[English](datasets.md)
 
 共 {total} 项：SWIFT 2.6 按名称注册的、以及最新版本按 hub id 注册的全部数据集。`--dataset` 可以写名称、任一 hub 上的
-id（不区分大小写）或 id 的最后一段。添加自己的数据集见 [custom_dataset.md](custom_dataset.md)，行格式见
+id（不区分大小写）或 id 的最后一段。添加自己的数据集见 [custom_dataset_zh.md](custom_dataset_zh.md)，行格式见
 [data_zh.md](data_zh.md)。
 
 - **tested**（{tested} 项）：按公开的列结构（或 SWIFT 表中给出的列）为测试编写的行，在

@@ -38,7 +38,8 @@ class Message:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Message:
-        """Read a message; unknown keys and roles are errors.
+        """Read a message; unknown keys and roles are errors. OpenAI's newer name of the system's role, "developer", is
+        read as that.
 
         Raises:
             SwiftError: the role is unknown, a key is unknown, or the content is not text.
@@ -46,8 +47,9 @@ class Message:
         unknown = [key for key in raw if key not in _KEYS and raw[key] is not None]
         if unknown:
             raise SwiftError(f'a message has the unknown key {unknown[0]!r}; known: {", ".join(sorted(_KEYS))}')
-        if raw.get('role') not in ROLES:
-            raise SwiftError(f'a message has the role {raw.get("role")!r}; known: {", ".join(ROLES)}')
+        role = 'system' if raw.get('role') == 'developer' else raw.get('role')
+        if role not in ROLES:
+            raise SwiftError(f'a message has the role {role!r}; known: {", ".join(ROLES)}')
         content = raw.get('content')
         if content is None and (raw.get('tool_calls') or raw.get('reasoning_content')):
             content = ''
@@ -55,7 +57,7 @@ class Message:
             content = _text_of(content)
         if not isinstance(content, str):
             raise SwiftError(f'the content of a {raw["role"]} message is {type(content).__name__}, not text')
-        return cls(raw['role'], content, raw.get('loss'), raw.get('loss_scale'), raw.get('reasoning_content'),
+        return cls(role, content, raw.get('loss'), raw.get('loss_scale'), raw.get('reasoning_content'),
                    tuple(raw.get('tool_calls') or ()), raw.get('name'), raw.get('tool_call_id'))
 
     def to_dict(self) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class TemplateArgs(Group):
                                              'model to think.')
     template_kwargs: str | None = opt(None, 'JSON object of further switches of the chat template: '
                                             '{"reasoning_effort": "low"}.')
-    agent_template: str | None = opt(None, 'How tools, calls and results are written, with a template declared by '
-                                           'parts: react_en, hermes, ... Default: as the template says.')
+    agent_template: str | None = opt(None, 'How tools, calls and results are written: react_en, hermes, ... '
+                                           'Default: as the template says.')
     allow_template_drift: bool = opt(
         False, "Go on when an automatically chosen template renders other text than the checkpoint's own.")
     padding_free: bool | None = opt(

@@ -171,7 +171,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     '--truncation_strategy': {'choices': ['delete', 'left', 'right'], 'default': 'delete'},
     '--loss_scale': {'default': 'default',
                      'help': 'default, last_round or all, then weights of words: default+react (default)'},
-    '--agent_template': {'help': 'how tools are written, with a template declared by parts'},
+    '--agent_template': {'help': 'how tools are written: react_en, hermes ... (as the template does)'},
     **THINKING_FLAGS,
     '--columns': {'help': 'JSON map of column names'},
     '--model_name': {'nargs': '+', 'default': [], 'help': 'for self-cognition: Chinese and English'},

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from transformers import PreTrainedTokenizerBase
 
 from swift.llm.protocol import Message
-from swift.llm.template.dialect import DIALECTS
+from swift.llm.template.dialect import DIALECTS, Dialect
 from swift.llm.template.fit import fitting_template
 from swift.llm.template.jinja import JinjaRenderer, apply_chat_template, chat_messages
 from swift.llm.template.loss_scale import parse_strategy, turn_weights, weigh
-from swift.llm.template.registry import TEMPLATES, ChatTemplate, WrittenTemplate
+from swift.llm.template.registry import TEMPLATES, ChatTemplate
 from swift.llm.template.render import PlainRenderer, is_chat, make_renderer
 from swift.llm.template.segments import Controls, Rendered, Renderer
+from swift.llm.template.spoken import SpokenRenderer
 from swift.llm.template.tokens import Encoded, Tokeniser, controls_of, special_tokens_of
 from swift.utils.errors import RowError, SwiftError, UsageError
 from swift.utils.files import sha256_text
@@ -72,6 +73,7 @@ class Template:
         self._truncation = args.truncation_strategy
         self._ends = tuple(filter(None, (controls.eos, *renderer.stop_words)))
         self._options = args.options()
+        self._own_dialect = args.agent_template is None
         self._typed_system = args.system
         self._system = args.system if args.system is not None else default_system
         self._tokeniser = Tokeniser(tokenizer, controls, renderer.stop_words)
@@ -218,6 +220,8 @@ class Template:
         messages = self._messages(row, self._typed_system)
         if self._typed_system == '' and messages[0].role != 'system':
             return None  # the user turned off a default that the checkpoint's template may have
+        if not self._own_dialect and (row.get('tools') or any(m.tool_calls or m.role == 'tool' for m in messages)):
+            return None  # --agent_template asks for another way to write tools
         chat = chat_messages(messages)
         try:
             theirs = apply_chat_template(self.tokenizer, chat, row.get('tools') or (), options=self._options_of(row))
@@ -279,28 +283,43 @@ def make_template(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family
         UsageError: no such template, or ``auto`` finds none.
     """
     controls = controls_of(tokenizer)
+    dialect = DIALECTS.get(args.agent_template) if args.agent_template is not None else None
     typed = args.template != 'auto'
     name = args.template if typed else (family.template if family is not None else None)
-    if not typed and task == 'sft' and tokenizer.chat_template and args.agent_template is None:
+    if not typed and task == 'sft' and tokenizer.chat_template:
         name = _fitting(args, tokenizer, family)
     if task == 'pt':
         args = dataclasses.replace(args, loss_scale='all')
         if not typed:
             return Template(PlainRenderer(controls), tokenizer, controls, dataclasses.replace(args, system=None))
     if name is not None:
-        entry = _with_dialect(TEMPLATES.get(name), args.agent_template)
+        entry = TEMPLATES.get(name)
+        if isinstance(entry, ChatTemplate) and dialect is not None:
+            entry = dataclasses.replace(entry, dialect=_writing(dialect).name)
         renderer = make_renderer(entry, special_tokens_of(tokenizer, entry), controls, args.thinking)
+        if dialect is not None and dialect.name != entry.dialect:
+            renderer = SpokenRenderer(renderer, _writing(dialect))
         return Template(renderer, tokenizer, controls, args, default_system=entry.default_system,
                         chosen='typed' if typed else 'auto')
     if not tokenizer.chat_template:
         raise UsageError('The tokenizer of this model has no chat template, and no registered one is known for the '
                          'model. Name one with --template: default-generation for a base model that completes text, '
                          'chatml for a new chat model; `swift template list` lists all.')
-    if args.agent_template is not None:
-        raise UsageError(f'--agent_template {args.agent_template} needs a registered template, but this model is used '
-                         'with the chat template of its checkpoint, which writes tools in its own way. Leave the flag '
-                         'out, or name a template with --template.')
-    return Template(JinjaRenderer(tokenizer, controls, args.thinking), tokenizer, controls, args)
+    renderer = JinjaRenderer(tokenizer, controls, args.thinking)
+    return Template(SpokenRenderer(renderer, _writing(dialect)) if dialect else renderer, tokenizer, controls, args)
+
+
+def _writing(dialect: Dialect) -> Dialect:
+    """The dialect that ``--agent_template`` names.
+
+    Raises:
+        UsageError: it can only be read, as its own template writes it.
+    """
+    if dialect.write_tools is None:
+        writing = ', '.join(entry.name for entry in DIALECTS if entry.write_tools)
+        raise UsageError(f'--agent_template {dialect.name}: only the templates of its own models write this dialect; '
+                         f'with any template go {writing}.')
+    return dialect
 
 
 def _fitting(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family: Family | None) -> str | None:
@@ -311,21 +330,9 @@ def _fitting(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family: Fam
     if family is None or (family.template is not None and not is_chat(TEMPLATES.get(family.template))):
         return family.template if family is not None else None
     names = (family.template,) if family.template is not None else family.alternatives
-    plain = dataclasses.replace(args, system=None, thinking=None)
+    plain = dataclasses.replace(args, system=None, thinking=None, agent_template=None)
     return fitting_template(names, lambda name: make_template(dataclasses.replace(plain, template=name), tokenizer)) \
         if names else None
-
-
-def _with_dialect(entry: ChatTemplate | WrittenTemplate, dialect: str | None) -> ChatTemplate | WrittenTemplate:
-    """``entry`` with the tool dialect that ``--agent_template`` names."""
-    if dialect is None or dialect == entry.dialect:
-        return entry
-    DIALECTS.get(dialect)
-    if isinstance(entry, WrittenTemplate):
-        raise UsageError(f'--agent_template {dialect}: template {entry.name!r} writes tools in the way that its model '
-                         f'was trained on ({entry.dialect or "none"}). Leave the flag out, or name a template that is '
-                         'declared by parts, such as --template chatml.')
-    return dataclasses.replace(entry, dialect=dialect)
 
 
 def check_drift(template: Template, rows: Sequence[Mapping[str, Any]], allow: bool) -> None:

@@ -94,20 +94,6 @@ def test_switches_that_are_no_object(words):
         TemplateArgs(template_kwargs=words)
 
 
-def test_another_dialect(tokenizer):
-    row = {'messages': [{'role': 'user', 'content': 'hi'}, {'role': 'assistant', 'content': '', 'tool_calls': [
-        {'function': {'name': 'f', 'arguments': '{"a": 1}'}}]}],
-        'tools': [{'type': 'function', 'function': {'name': 'f', 'parameters': {}}}]}
-    with pytest.raises(RowError, match='no place for tools'):
-        make_template(TemplateArgs(template='chatml'), tokenizer).render(row)
-    template = make_template(TemplateArgs(template='chatml', agent_template='hermes'), tokenizer)
-    assert '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>' in template.render(row).text
-    with pytest.raises(UsageError, match="writes tools in the way that its model was trained on"):
-        make_template(TemplateArgs(template='qwen3', agent_template='react_en'), tokenizer)
-    with pytest.raises(UsageError, match="Unknown tool dialect 'hermse'"):
-        make_template(TemplateArgs(template='chatml', agent_template='hermse'), tokenizer)
-
-
 def test_every_dialect_that_a_template_names_exists():
     from swift.llm.template.dialect import DIALECTS
     missing = {entry.dialect for entry in TEMPLATES if entry.dialect and entry.dialect not in DIALECTS}
