@@ -98,6 +98,7 @@ def _run_checked(name: str, argv: list[str]) -> int:
     from swift.llm.args import rules
     from swift.llm.args.commands import COMMANDS as ARGUMENTS
     from swift.llm.args.parser import parse
+    from swift.llm.pipelines.names import check_names
     from swift.utils import versions
     from swift.utils.logging import get_logger
 
@@ -110,6 +111,8 @@ def _run_checked(name: str, argv: list[str]) -> int:
     args, _ = parse(arguments, argv)
     rules.enforce(args)
     if not launch.is_worker(os.environ):
+        if not args.data.external_plugins:  # which may register what is named
+            check_names(args.template)
         versions.check()
         for note in rules.notes(args):
             get_logger().warning(note)

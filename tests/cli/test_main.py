@@ -154,3 +154,19 @@ def test_ways_to_start_it(module):
     argv = ['--help'] if module == 'swift.cli.sft' else ['sft', '--help']
     done = subprocess.run([sys.executable, '-m', module, *argv], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith('Usage: swift sft')
+
+
+@pytest.mark.parametrize(('words', 'reason'), [
+    (['--template', 'chatmll'], "Unknown template 'chatmll'"),
+    (['--loss_scale', 'raect'], "Did you mean 'react'"),
+    (['--tools_prompt', 'react_enn'], "Did you mean 'react_en'"),
+])
+def test_names_are_looked_up_before_anything_is_loaded(calls, capsys, words, reason):
+    assert cli.main([*_sft(), *words]) == 2
+    assert reason in capsys.readouterr().err and not calls
+
+
+def test_names_that_a_plug_in_may_register_are_looked_up_after_it(calls, tmp_path):
+    (tmp_path / 'mine.py').write_text('')
+    assert cli.main([*_sft(), '--template', 'mine', '--external_plugins', str(tmp_path / 'mine.py')]) == 0
+    assert len(calls) == 1

@@ -25,6 +25,7 @@ from swift.llm.infer.chat import HELP, Chat
 from swift.llm.infer.merge import merge_adapter
 from swift.llm.infer.transformers_engine import TransformersEngine, put_adapters
 from swift.llm.model.load import load_model
+from swift.llm.pipelines.names import check_names
 from swift.llm.protocol import RequestConfig
 from swift.llm.template.encode import make_template
 from swift.utils.errors import SwiftError, UsageError
@@ -46,6 +47,7 @@ def infer_main(args: Sequence[str] | dict[str, Any] | InferArguments | None = No
     """
     args = effective(_with_base_model(_with_saved(given_arguments(InferArguments, args))))
     import_plugins(args.data.external_plugins)
+    check_names(args.template)
     if args.infer.merge_lora:
         args = _merged(args)
     loaded = load_model(args.model, training=False, max_length=args.template.max_length)

@@ -25,6 +25,7 @@ from swift.llm.dataset.report import check_rejected
 from swift.llm.dataset.spec import anchored
 from swift.llm.model.adapt import adapt
 from swift.llm.model.load import LoadedModel, load_model
+from swift.llm.pipelines.names import check_names
 from swift.llm.template.encode import Template, check_drift, make_template
 from swift.llm.template.preview import preview
 from swift.llm.template.registry import TEMPLATES
@@ -78,6 +79,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
     if resume_from is not None:
         args = _as_before(args, resume_from)
     import_plugins(args.data.external_plugins)
+    check_names(args.template)
     typed, args = args, effective(args, env.world_size())
     join_processes(args.train)
     try:

@@ -95,11 +95,6 @@ def _known_table(name: str, text: str) -> WordTable:
                      f'{", ".join(WORD_TABLES.names())} or a JSON file.{suggest(name, known)}')
 
 
-def check_strategy(text: str) -> None:
-    """Raises UsageError when ``--loss_scale`` can't be used."""
-    parse_strategy(text)
-
-
 # --------------------------------------------------------------------------------------------- weights of turns
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from swift.llm.args.groups import TemplateArgs
 from swift.llm.protocol import Message
 from swift.llm.template.chat_template import Thinking
 from swift.llm.template.encode import make_template
-from swift.llm.template.loss_scale import check_strategy, parse_strategy, turn_weights, weigh
+from swift.llm.template.loss_scale import parse_strategy, turn_weights, weigh
 from swift.llm.template.registry import TEMPLATES
 from swift.llm.template.render import make_renderer
 from swift.llm.template.word_weights import WORD_TABLES, WordTable, read_table
@@ -102,7 +102,7 @@ def test_pieces_are_the_text(text):
 def test_strategies(text, base, tables):
     strategy = parse_strategy(text)
     assert (strategy.base, [table.name for table in strategy.tables]) == (base, tables)
-    check_strategy(text)
+    parse_strategy(text)
 
 
 @pytest.mark.parametrize(('text', 'problem'), [
@@ -114,7 +114,7 @@ def test_strategies(text, base, tables):
 ])
 def test_strategies_that_are_none(text, problem):
     with pytest.raises(UsageError, match=f'--loss_scale got .*{problem}'):
-        check_strategy(text)
+        parse_strategy(text)
 
 
 def test_files(tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_files_that_are_wrong(tmp_path, text, problem):
     path = tmp_path / 'mine.json'
     path.write_text(text, encoding='utf-8')
     with pytest.raises(UsageError, match=f'--loss_scale: .*mine.json.*{problem}'):
-        check_strategy(str(path))
+        parse_strategy(str(path))
 
 
 # -- in a conversation -------------------------------------------------------------------------------------------

@@ -21,17 +21,50 @@ _CASTS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def extract(pattern: re.Pattern[str], text: str, read: Callable[[re.Match[str]], Sequence[Call]]) -> Parsed:
-    """Take every match out of ``text`` that ``read`` finds calls in; what holds none stays."""
+_DECODER = json.JSONDecoder()
+
+
+def extract(pattern: re.Pattern[str], text: str, read: Callable[[re.Match[str]], Sequence[Call]], closer: str = '', *,
+            tight: bool = True) -> Parsed:
+    """Take every match out of ``text`` that ``read`` finds calls in; what holds none stays.
+
+    Args:
+        pattern: a call, or a block of calls.
+        text: an answer.
+        read: the calls in a match.
+        closer: what every match ends with. Nothing is looked for behind the last one, or a model that opens calls over
+            and over and closes none would take quadratic time.
+        tight: whether the white space in front of a call goes with it. A pattern that said so itself would take
+            quadratic time on a long run of blanks.
+    """
     calls: list[Call] = []
-
-    def take(match: re.Match[str]) -> str:
+    kept: list[str] = []
+    done = 0
+    end = text.rfind(closer) + len(closer) if closer in text else 0
+    for match in pattern.finditer(text, 0, end):
         found = read(match)
-        calls.extend(found)
-        return '' if found else match[0]
+        if found:
+            before = text[done:match.start()]
+            kept.append(before.rstrip() if tight else before)
+            calls += found
+            done = match.end()
+    return Parsed(''.join(kept) + text[done:], tuple(calls))
 
-    content = pattern.sub(take, text)
-    return Parsed(content, tuple(calls))
+
+def decode(text: str) -> Any:
+    """The value of JSON. Raises ValueError, also where it is nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError as e:
+        raise ValueError('nested too deeply') from e
+
+
+def decode_at(text: str, at: int) -> tuple[Any, int]:
+    """(the value of the JSON that starts at ``at``, the place behind it). Raises ValueError."""
+    try:
+        return _DECODER.raw_decode(text, at)
+    except RecursionError as e:
+        raise ValueError('nested too deeply') from e
 
 
 def call_of(raw: Any) -> list[Call]:
@@ -50,11 +83,13 @@ def literal(text: str) -> Any:
         ValueError: it is neither.
     """
     try:
-        return json.loads(text)
+        return decode(text)
     except ValueError:
         pass
     try:
-        return ast.literal_eval(text.strip())
+        value = ast.literal_eval(text.strip())
+        json.dumps(value)  # a set, or bytes, can't be an argument
+        return value
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as e:
         raise ValueError(f'neither JSON nor a Python literal: {text[:80]!r}') from e
 

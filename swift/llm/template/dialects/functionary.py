@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import extract
+from swift.llm.template.dialects._parsing import decode, extract
 
 _CALL = re.compile(r'<function=([^>\s]+)>\s*(.*?)\s*</function>|<\|python_tag\|>(.*?)(?=<\||\Z)', re.DOTALL)
 _PART = re.compile(r'(?:\A|>>>)([\w.-]+)\n')
@@ -15,7 +14,8 @@ _PART = re.compile(r'(?:\A|>>>)([\w.-]+)\n')
 
 def parse_v3_1(text: str, tools: Tools = ()) -> Parsed:
     """``<function=NAME>{...}</function>``, any number of times; ``<|python_tag|>`` and code calls ``python``."""
-    return extract(_CALL, text, lambda match: _read(match[1] or 'python', match[2] if match[1] else match[3]))
+    return extract(_CALL, text, lambda match: _read(match[1] or 'python', match[2] if match[1] else match[3]),
+                   tight=False)
 
 
 def parse_v3_2(text: str, tools: Tools = ()) -> Parsed:
@@ -34,7 +34,7 @@ def parse_v3_2(text: str, tools: Tools = ()) -> Parsed:
 
 def _read(name: str, arguments: str) -> list[Call]:
     try:
-        json.loads(arguments)
+        decode(arguments)
     except ValueError:
         if name != 'python':  # whose argument may be bare code
             return []

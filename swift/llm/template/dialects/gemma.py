@@ -5,20 +5,19 @@ Sources: chat template of google/gemma-4-31B-it; vLLM examples/tool_chat_templat
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import extract, properties_of, typed
+from swift.llm.template.dialects._parsing import decode_at, extract, properties_of, typed
 
 QUOTE = '<|"|>'
 Pieces = list[tuple[bool, str]]
 """Pieces of text, each with whether a caller gave it; the rest is the template's."""
 
-_CALL = re.compile(r'\s*<\|tool_call>\s*call:([^{\s]+)\s*(?=\{)')
+_CALL = re.compile(r'<\|tool_call>\s*call:([^{\s]+)\s*(?=\{)')
 _KEY = re.compile(r'\s*([^:{}\[\],]+?)\s*:')
 _PLAIN = re.compile(r'[^,{}\[\]]*')
 _END = re.compile(r'\s*<tool_call\|>')
@@ -64,12 +63,12 @@ def parse(text: str, tools: Tools = ()) -> Parsed:
             continue
         try:
             arguments, end = _read(text, start.end())
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter where it is nested too deeply
             continue
         closed = _END.match(text, end)
         if closed is None:
             continue
-        kept.append(text[done:start.start()])
+        kept.append(text[done:start.start()].rstrip())
         calls.append(Call.of({'name': start[1], 'arguments': arguments}))
         done = closed.end()
     return Parsed(''.join(kept) + text[done:], tuple(calls))
@@ -122,7 +121,7 @@ def _read_key(text: str, at: int) -> tuple[str, int]:
     return match[1], match.end()
 
 
-_ESCAPED = re.compile(r'\s*<start_function_call>\s*call:([^{\s]+)\s*\{(.*?)\}\s*<end_function_call>', re.DOTALL)
+_ESCAPED = re.compile(r'<start_function_call>\s*call:([^{\s]+)\s*\{(.*?)\}\s*<end_function_call>', re.DOTALL)
 _FIELD = re.compile(r'\s*,?\s*([^:,]+?)\s*:\s*<escape>(.*?)<escape>\s*', re.DOTALL)
 
 
@@ -136,13 +135,12 @@ def parse_functiongemma(text: str, tools: Tools = ()) -> Parsed:
             at = field.end()
         return [Call.of({'name': match[1], 'arguments': arguments})] if at == len(match[2]) else []
 
-    return extract(_ESCAPED, text, read)
+    return extract(_ESCAPED, text, read, '<end_function_call>')
 
 
-_PYTHONIC = re.compile(r'\s*\[\s*(?=[\w.-]+\s*\()')
+_PYTHONIC = re.compile(r'\[\s*(?=[\w.-]+\s*\()')
 _PYTHONIC_NAME = re.compile(r'\s*,?\s*([\w.-]+)\s*\(')
 _PYTHONIC_KEY = re.compile(r'\s*,?\s*([\w.-]+)\s*=\s*')
-_DECODER = json.JSONDecoder()
 
 
 def parse_pythonic(text: str, tools: Tools = ()) -> Parsed:
@@ -152,7 +150,7 @@ def parse_pythonic(text: str, tools: Tools = ()) -> Parsed:
             calls, end = _read_pythonic(text, start.end())
         except ValueError:
             continue
-        return Parsed(text[:start.start()] + text[end:], tuple(calls))
+        return Parsed(text[:start.start()].rstrip() + text[end:], tuple(calls))
     return Parsed(text)
 
 
@@ -161,7 +159,7 @@ def _read_pythonic(text: str, at: int) -> tuple[list[Call], int]:
     while (name := _PYTHONIC_NAME.match(text, at)) is not None:
         arguments, at = {}, name.end()
         while (key := _PYTHONIC_KEY.match(text, at)) is not None:
-            arguments[key[1]], at = _DECODER.raw_decode(text, key.end())
+            arguments[key[1]], at = decode_at(text, key.end())
         at = _expect(')', text, at)
         calls.append(Call.of({'name': name[1], 'arguments': arguments}))
     return calls, _expect(']', text, at)

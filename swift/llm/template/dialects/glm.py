@@ -6,14 +6,13 @@ Sources: chat templates of zai-org/GLM-4.5, GLM-4.7-Flash, inclusionAI/Ling-3.0-
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swift.llm.template.conversation import Call, Conversation, Turn, tojson
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import extract, properties_of, typed
+from swift.llm.template.dialects._parsing import decode_at, extract, properties_of, typed
 from swift.llm.template.writer import Writer
 from swift.utils.errors import RowError
 
@@ -61,7 +60,7 @@ class PairCalls:
 
     def parse(self, text: str, tools: Tools = ()) -> Parsed:
         mark = re.escape(self.mark)
-        call = re.compile(rf'\s*<tool_call{mark}>\s*(.*?)\s*</tool_call{mark}>', re.DOTALL)
+        call = re.compile(rf'<tool_call{mark}>\s*(.*?)\s*</tool_call{mark}>', re.DOTALL)
         head = re.compile(rf'(.*?)\s*(?:<tool_sep{mark}>)?\s*(?=<arg_key{mark}>|$)', re.DOTALL)
         pair = re.compile(rf'\s*<arg_key{mark}>\s*(.*?)\s*</arg_key{mark}>\s*'
                           rf'<arg_value{mark}>(.*?)</arg_value{mark}>\s*', re.DOTALL)
@@ -78,7 +77,7 @@ class PairCalls:
             return [Call.of({'name': name[1], 'arguments': {
                 key: typed(value, schemas.get(key)) for key, value in pairs.items()}})]
 
-        parsed = extract(call, text, read)
+        parsed = extract(call, text, read, self.tag('/tool_call'))
         if not parsed.calls or not self.wrapper:
             return parsed
         return Parsed(re.sub(rf'\s*</?{self.wrapper}{mark}>\s*', '', parsed.content), parsed.calls)
@@ -90,9 +89,8 @@ LING3 = PairCalls(after_pair='', before_end='\n')
 HY3 = PairCalls(after_name='<tool_sep:opensource>\n', mark=':opensource', wrapper='tool_calls')
 HY3_PREVIEW = PairCalls(after_name='<tool_sep>\n', wrapper='tool_calls')
 
-_GLM4 = re.compile(r'\s*(?:^|<\|assistant\|>|(?<=\n))[ \t]*([\w.-]+)[ \t]*\n\s*(?=\{)')
-_GLM4_END = re.compile(r'\s*<\|observation\|>\s*$')
-_DECODER = json.JSONDecoder()
+_GLM4 = re.compile(r'(?:^|<\|assistant\|>|(?<=\n))[ \t]*([\w.-]+)[ \t]*\n\s*(?=\{)')
+_GLM4_END = '<|observation|>'
 
 
 def parse_glm4(text: str, tools: Tools = ()) -> Parsed:
@@ -105,13 +103,15 @@ def parse_glm4(text: str, tools: Tools = ()) -> Parsed:
         if match.start() < done or (known and match[1] not in known):
             continue
         try:
-            arguments, end = _DECODER.raw_decode(text, match.end())
+            arguments, end = decode_at(text, match.end())
         except ValueError:
             continue
-        kept.append(text[done:match.start()])
+        kept.append(text[done:match.start()].rstrip())
         calls.append(Call.of({'name': match[1], 'arguments': arguments}))
         done = end
-    rest = _GLM4_END.sub('', text[done:]) if calls else text[done:]
+    rest = text[done:]
+    if calls and rest.rstrip().endswith(_GLM4_END):
+        rest = rest.rstrip().removesuffix(_GLM4_END).rstrip()
     return Parsed(''.join(kept) + rest, tuple(calls))
 
 

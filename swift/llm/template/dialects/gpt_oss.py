@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import extract
+from swift.llm.template.dialects._parsing import decode, extract
 
 _CALL = re.compile(
-    r'(?:<\|start\|>assistant)?(?:<\|channel\|>(?:commentary|analysis))?\s*to=functions\.([\w.-]+)\s*'
+    r'(?:<\|start\|>assistant)?(?:<\|channel\|>(?:commentary|analysis)\s*)? ?to=functions\.([\w.-]+)\s*'
     r'(?:<\|channel\|>(?:commentary|analysis))?\s*(?:<\|constrain\|>)?\s*(?:json)?\s*<\|message\|>(.*?)'
     r'(?:<\|call\|>|<\|end\|>|$)', re.DOTALL)
 
@@ -20,11 +19,11 @@ def parse(text: str, tools: Tools = ()) -> Parsed:
     of the header."""
     def read(match: re.Match[str]) -> list[Call]:
         try:
-            return [Call.of({'name': match[1], 'arguments': json.loads(match[2])})]
+            return [Call.of({'name': match[1], 'arguments': decode(match[2])})]
         except ValueError:
             return []
 
-    return extract(_CALL, text, read)
+    return extract(_CALL, text, read, tight=False)
 
 
 DIALECTS.add(Dialect('gpt_oss', parse, stop_words=('<|call|>',), source='openai/gpt-oss-120b chat_template'))

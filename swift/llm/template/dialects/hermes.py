@@ -11,12 +11,12 @@ from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
 from swift.llm.template.dialects._parsing import call_of, extract, literal
 from swift.llm.template.writer import Writer
 
-_CALL = re.compile(r'\s*<tool_call>\s*(.*?)\s*</tool_call>', re.DOTALL)
+_CALL = re.compile(r'<tool_call>\s*(.*?)\s*</tool_call>', re.DOTALL)
 
 
 def parse(text: str, tools: Tools = ()) -> Parsed:
     """``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``, any number of times."""
-    return extract(_CALL, text, _read)
+    return extract(_CALL, text, _read, '</tool_call>')
 
 
 def _read(match: re.Match[str]) -> list[Call]:

@@ -6,14 +6,13 @@ the mark of its tags, and that of the dense ones is from its description; both a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from swift.llm.template.conversation import Call, Conversation, Turn, tojson
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import extract
+from swift.llm.template.dialects._parsing import decode, extract
 from swift.llm.template.dialects.glm import HY3, HY3_PREVIEW, PairCalls
 from swift.llm.template.writer import Writer
 
@@ -22,7 +21,7 @@ _HEAD = ('# Tools\n\nYou may call one or more functions to assist with the user 
 _DENSE = ('\n</tools>\n\nFor function call returns, you should first print <tool_calls>\nFor each function call, you '
           'should return object like:\n<tool_call>function_name\n```json\nfunction_arguments_in_json_format\n```'
           '</tool_call>\nAt the end of function call returns, you should print </tool_calls>')
-_DENSE_CALL = re.compile(r'\s*<tool_call>\s*([^\n]+?)\s*```json\s*(.*?)\s*```\s*</tool_call>', re.DOTALL)
+_DENSE_CALL = re.compile(r'<tool_call>\s*([^\n]+?)\s*```json\s*(.*?)\s*```\s*</tool_call>', re.DOTALL)
 _DENSE_AROUND = re.compile(r'\s*</?tool_calls>\s*')
 
 
@@ -99,12 +98,12 @@ def parse_dense(text: str, tools: Tools = ()) -> Parsed:
     """``<tool_call>NAME, a code block with the arguments as JSON, </tool_call>``, any number of times."""
     def read(match: re.Match[str]) -> list[Call]:
         try:
-            arguments: Any = json.loads(match[2])
+            arguments: Any = decode(match[2])
         except ValueError:
             return []
         return [Call.of({'name': match[1], 'arguments': arguments})]
 
-    parsed = extract(_DENSE_CALL, text, read)
+    parsed = extract(_DENSE_CALL, text, read, '</tool_call>')
     return Parsed(_DENSE_AROUND.sub('', parsed.content), parsed.calls) if parsed.calls else parsed
 
 

@@ -9,23 +9,24 @@ from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
 from swift.llm.template.dialects._parsing import call_of, extract, literal
 
-_NEMOTRON = re.compile(r'\s*<TOOLCALL>(.*?)</TOOLCALL>', re.DOTALL)
+_NEMOTRON = re.compile(r'<TOOLCALL>(.*?)</TOOLCALL>', re.DOTALL)
 _INTERNLM = re.compile(r'<\|action_start\|>\s*<\|plugin\|>(.*?)<\|action_end\|>', re.DOTALL)
+_ENDED = re.compile(r'<\|(?:im_end|eot_id)\|>\s*\Z')
 
 
 def parse_nemotron(text: str, tools: Tools = ()) -> Parsed:
     """``<TOOLCALL>[{"name": ..., "arguments": {...}}, ...]</TOOLCALL>``."""
-    return extract(_NEMOTRON, text, lambda match: _read(match[1]))
+    return extract(_NEMOTRON, text, lambda match: _read(match[1]), '</TOOLCALL>')
 
 
 def parse_internlm(text: str, tools: Tools = ()) -> Parsed:
     """``<|action_start|><|plugin|>{"name": ..., "arguments": {...}}<|action_end|>``, any number of times."""
-    return extract(_INTERNLM, text, lambda match: _read(match[1]))
+    return extract(_INTERNLM, text, lambda match: _read(match[1]), '<|action_end|>', tight=False)
 
 
 def parse_xlam(text: str, tools: Tools = ()) -> Parsed:
     """An answer that is nothing but a JSON list of calls (perhaps between fences), or ends with one."""
-    bare = text.strip().removeprefix('```json').removesuffix('```').strip()
+    bare = _ENDED.sub('', text).strip().removeprefix('```json').removesuffix('```').strip()
     start = bare.find('[{')
     calls = _read(bare[start:]) if start >= 0 else []
     return Parsed(bare[:start].rstrip(), tuple(calls)) if calls else Parsed(text)

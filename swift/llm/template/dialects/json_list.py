@@ -6,8 +6,6 @@ tencent/Hunyuan-A13B-Instruct (vLLM's rendition), CohereForAI/c4ai-command-r-plu
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ from typing import Any
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-
-_DECODER = json.JSONDecoder()
+from swift.llm.template.dialects._parsing import decode_at, literal
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,14 @@ class JsonList:
         closing: pattern of what stands behind it.
         name: key of a call's function name.
         arguments: key of its arguments.
+        tight: whether the white space in front goes with a call.
     """
 
     opening: str
     closing: str = ''
     name: str = 'name'
     arguments: str = 'arguments'
+    tight: bool = True
 
     def __call__(self, text: str, tools: Tools = ()) -> Parsed:
         calls: list[Call] = []
@@ -45,7 +44,7 @@ class JsonList:
             found = self._list_at(text, match.end())
             if found is None:
                 continue
-            kept.append(text[done:match.start()])
+            kept.append(text[done:match.start()].rstrip() if self.tight else text[done:match.start()])
             read, done = found
             calls += read
         return Parsed(''.join(kept) + text[done:], tuple(calls))
@@ -53,7 +52,7 @@ class JsonList:
     def _list_at(self, text: str, at: int) -> tuple[list[Call], int] | None:
         """(calls, place behind them), or None if no list of calls stands here."""
         try:
-            raw, end = _DECODER.raw_decode(text, at)
+            raw, end = decode_at(text, at)
         except ValueError:
             return None
         items = raw if isinstance(raw, list) else [raw]
@@ -69,7 +68,7 @@ class JsonList:
         return Call.of({'name': raw[self.name], 'arguments': raw.get(self.arguments, {})})
 
 
-_PHI4 = JsonList(r'\s*functools\s*(?=\[)')
+_PHI4 = JsonList(r'functools\s*(?=\[)')
 _PHI4_ITEM = re.compile(r'\{"name": "([^"]+)", "arguments": (.*?)\}(?=,\{"name": |\s*(?:<\|end\|>\s*)?$)', re.DOTALL)
 
 
@@ -82,32 +81,25 @@ def parse_phi4_mini(text: str, tools: Tools = ()) -> Parsed:
     calls = []
     end = 0
     for match in _PHI4_ITEM.finditer(text):
-        arguments = _json_or_python(match[2])
-        if text[end:match.start()].strip() not in ('', ',') or arguments is None:
+        try:
+            arguments = literal(match[2])
+        except ValueError:
+            return Parsed(text)
+        if text[end:match.start()].strip() not in ('', ','):
             return Parsed(text)
         calls.append(Call.of({'name': match[1], 'arguments': arguments}))
         end = match.end()
     return Parsed(text[end:].strip(), tuple(calls)) if calls else Parsed(text)
 
 
-def _json_or_python(text: str) -> Any:
-    """None if it is neither."""
-    for read in (json.loads, ast.literal_eval):  # literal_eval reads literals only, it runs nothing
-        try:
-            return read(text)
-        except (ValueError, SyntaxError):
-            continue
-    return None
-
-
 DIALECTS.add(Dialect('phi4_mini', parse_phi4_mini, source='vLLM examples/tool_chat_template_phi4_mini.jinja'))
-DIALECTS.add(Dialect('granite', JsonList(r'\s*(?:<\|tool_call\|>|<tool_call>)\s*(?=\[)'),
+DIALECTS.add(Dialect('granite', JsonList(r'(?:<\|tool_call\|>|<tool_call>)\s*(?=\[)'),
                      source='ibm-granite/granite-3.3-2b-instruct chat_template'))
-DIALECTS.add(Dialect('hunyuan_a13b', JsonList(r'\s*<tool_calls>\s*(?=\[)', r'\s*</tool_calls>'),
+DIALECTS.add(Dialect('hunyuan_a13b', JsonList(r'<tool_calls>\s*(?=\[)', r'\s*</tool_calls>'),
                      source='vLLM examples/tool_chat_template_hunyuan_a13b.jinja'))
-DIALECTS.add(Dialect('command_r', JsonList(r'\s*(?:Action:\s*)?```json\s*(?=\[)', r'\s*```\n?', 'tool_name',
+DIALECTS.add(Dialect('command_r', JsonList(r'(?:Action:\s*)?```json\s*(?=\[)', r'\s*```\n?', 'tool_name',
                                            'parameters'),
                      source='CohereForAI/c4ai-command-r-plus chat_template, tool_use'))
 DIALECTS.add(Dialect('command_a', JsonList(r'<\|START_ACTION\|>\s*(?=\[)', r'\s*<\|END_ACTION\|>', 'tool_name',
-                                           'parameters'),
+                                           'parameters', tight=False),
                      source='CohereForAI/c4ai-command-r7b-12-2024 chat_template, tool_use'))

@@ -5,16 +5,15 @@ Source: chat_template.jinja of Kimi-K2-Instruct, Kimi-K2-Thinking and Kimi-K3.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import extract
+from swift.llm.template.dialects._parsing import decode, extract
 
-_K2_BLOCK = re.compile(r'\s*<\|tool_calls_section_begin\|>\s*(.*?)\s*<\|tool_calls_section_end\|>', re.DOTALL)
+_K2_BLOCK = re.compile(r'<\|tool_calls_section_begin\|>\s*(.*?)\s*<\|tool_calls_section_end\|>', re.DOTALL)
 _K2_CALL = re.compile(r'\s*<\|tool_call_begin\|>\s*(?P<id>\S+?)\s*<\|tool_call_argument_begin\|>\s*'
                       r'(?P<arguments>.*?)\s*<\|tool_call_end\|>', re.DOTALL)
 _K3_RESPONSE = re.compile(r'^(?:<\|open\|>response<\|sep\|>)?(.*?)<\|close\|>response<\|sep\|>', re.DOTALL)
@@ -32,7 +31,7 @@ def parse_k2(text: str, tools: Tools = ()) -> Parsed:
         found = [_k2_call(each['id'], each['arguments']) for each in _K2_CALL.finditer(match[1])]
         return _all_or_none(found, _K2_CALL.sub('', match[1]))
 
-    return extract(_K2_BLOCK, text, read)
+    return extract(_K2_BLOCK, text, read, '<|tool_calls_section_end|>')
 
 
 def _all_or_none(calls: list[Call | None], rest: str) -> list[Call]:
@@ -43,7 +42,7 @@ def _all_or_none(calls: list[Call | None], rest: str) -> list[Call]:
 def _k2_call(id_: str, arguments: str) -> Call | None:
     name = id_.removeprefix('functions.').rpartition(':')[0] or id_
     try:
-        return Call.of({'id': id_, 'function': {'name': name, 'arguments': json.loads(arguments)}})
+        return Call.of({'id': id_, 'function': {'name': name, 'arguments': decode(arguments)}})
     except ValueError:
         return None
 
@@ -54,7 +53,7 @@ def parse_k3(text: str, tools: Tools = ()) -> Parsed:
         found = [_k3_call(_unescape(name), body) for name, body in _K3_CALL.findall(match[1])]
         return _all_or_none(found, _K3_CALL.sub('', match[1]))
 
-    parsed = extract(_K3_BLOCK, text, read)
+    parsed = extract(_K3_BLOCK, text, read, 'tools<|sep|>', tight=False)
     response = _K3_RESPONSE.match(parsed.content)
     if response is None:
         return parsed
@@ -66,9 +65,9 @@ def _k3_call(name: str, body: str) -> Call | None:
     whole = _K3_JSON.fullmatch(body)
     try:
         if whole is not None:
-            arguments: Any = json.loads(whole[1])
+            arguments: Any = decode(whole[1])
         else:
-            arguments = {_unescape(key): value if kind == 'string' else json.loads(value)
+            arguments = {_unescape(key): value if kind == 'string' else decode(value)
                          for key, kind, value in _K3_ARGUMENT.findall(body)}
     except ValueError:
         return None

@@ -13,14 +13,14 @@ from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
 from swift.llm.template.dialects._parsing import extract
 
-_BLOCK = re.compile(r'\s*<\|tool_call_start\|>\s*(.*?)\s*<\|tool_call_end\|>', re.DOTALL)
+_BLOCK = re.compile(r'<\|tool_call_start\|>\s*(.*?)\s*<\|tool_call_end\|>', re.DOTALL)
 _JSON_WORDS = {'true': True, 'false': False, 'null': None}
 
 
 def parse(text: str, tools: Tools = ()) -> Parsed:
     """``[name(key='text', other=1)]``; objects may be JSON. A string with its own quotes in it, as LFM2.5 writes it,
     can't be read, and its call stays in the content."""
-    return extract(_BLOCK, text, lambda match: read_calls(match[1]))
+    return extract(_BLOCK, text, lambda match: read_calls(match[1]), '<|tool_call_end|>')
 
 
 def read_calls(text: str) -> list[Call]:
@@ -33,7 +33,7 @@ def read_calls(text: str) -> list[Call]:
         nodes = tree.body.elts if isinstance(tree.body, ast.List) else [tree.body]
         try:
             return [_call(node) for node in nodes]
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):  # TypeError: a list as a key
             continue
     return []
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swift.llm.template.conversation import Call, Conversation, Turn, tojson
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import call_of, properties_of, typed
+from swift.llm.template.dialects._parsing import call_of, decode_at, properties_of, typed
 from swift.llm.template.dialects.json_list import JsonList
 from swift.llm.template.writer import Writer
 
-_DECODER = json.JSONDecoder()
 _OBJECT = re.compile(r'\{\s*"(?:name|type|function|parameters)"')
 _BETWEEN = re.compile(r'(?:\s|;|,|<\|python_tag\|>)*')
 _END = re.compile(r'(?:\s|<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|eom\|>)*\Z')
@@ -43,7 +41,7 @@ def _calls_at(text: str, at: int) -> list[Call]:
     calls: list[Call] = []
     while not _END.match(text, at):
         try:
-            raw, at = _DECODER.raw_decode(text, at)
+            raw, at = decode_at(text, at)
         except ValueError:
             return []
         found = call_of(raw)
@@ -54,16 +52,17 @@ def _calls_at(text: str, at: int) -> list[Call]:
     return calls
 
 
-_LIST = re.compile(r'\[(?=[\w.]+\()(.*)\]', re.DOTALL)
+_LIST = re.compile(r'\[(?=[\w.]+\()')
 _NAMED = re.compile(r'([\w.]+)\((.*?)\)(?=\s*,\s*[\w.]+\(|\s*\Z)', re.DOTALL)
 
 
 def parse_python(text: str, tools: Tools = ()) -> Parsed:
     """``[name(key=value), ...]``: values in Python's notation, or bare, as the templates show earlier calls."""
     match = _LIST.search(text)
-    if match is None:
+    end = text.rfind(']')
+    if match is None or end < match.end():
         return Parsed(text)
-    calls = _python_calls(match[0], tools) or _bare_calls(match[1], tools)
+    calls = _python_calls(text[match.start():end + 1], tools) or _bare_calls(text[match.end():end], tools)
     return Parsed(text[:match.start()].rstrip(), tuple(calls)) if calls else Parsed(text)
 
 
@@ -76,8 +75,11 @@ def _python_calls(source: str, tools: Tools) -> list[Call]:
         return []
     if len(found) != len(tree.elts) or any(key is None for _, arguments in found for key in arguments):
         return []
-    return [Call.of({'name': name, 'arguments': _fit(arguments, properties_of(tools, name))})
-            for name, arguments in found]
+    try:
+        return [Call.of({'name': name, 'arguments': _fit(arguments, properties_of(tools, name))})
+                for name, arguments in found]
+    except TypeError:  # a set, or bytes, which no JSON has
+        return []
 
 
 def _fit(arguments: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,8 +99,11 @@ def _bare_calls(source: str, tools: Tools) -> list[Call]:
             pieces = re.split(r'(?:\A|, )(\w+)=', match[2])
         if pieces[0]:
             return []
+        values = pieces[2::2]
+        if all(len(value) > 1 and value[0] == value[-1] == '"' for value in values):
+            values = [value[1:-1] for value in values]  # Llama 4's template quotes every value and escapes nothing
         arguments = {name: typed(value, schemas.get(name))
-                     for name, value in zip(pieces[1::2], pieces[2::2], strict=True)}
+                     for name, value in zip(pieces[1::2], values, strict=True)}
         calls.append(Call.of({'name': match[1], 'arguments': arguments}))
     return calls
 
@@ -137,4 +142,4 @@ DIALECTS.add(Dialect('llama3', parse, write_tools, write_calls, write_results, s
                      source='Llama-3.1-8B-Instruct chat template'))
 DIALECTS.add(Dialect('llama4', parse, source='Llama-4-Scout-17B-16E-Instruct chat template (Axolotl)'))
 DIALECTS.add(Dialect('pythonic', parse_python, source='vLLM examples/tool_chat_template_{toolace,llama3.2_pythonic}'))
-DIALECTS.add(Dialect('functools', JsonList(r'\s*functools\s*(?=\[)'), source='llama-3-firefunction-v2 chat template'))
+DIALECTS.add(Dialect('functools', JsonList(r'functools\s*(?=\[)'), source='llama-3-firefunction-v2 chat template'))

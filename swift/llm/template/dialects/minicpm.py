@@ -14,9 +14,9 @@ from swift.llm.template.dialects.hermes import write_results
 from swift.llm.template.dialects.qwen3_coder import named_arguments
 from swift.llm.template.writer import Writer
 
-_XML_CALL = re.compile(r'\s*<function\s+name="([^"]+)">(.*?)</function>', re.DOTALL)
+_XML_CALL = re.compile(r'<function\s+name="([^"]+)">(.*?)</function>', re.DOTALL)
 _PARAM = re.compile(r'\s*<param\s+name="([^"]+)">(?:<!\[CDATA\[(.*?)\]\]>|(.*?))</param>\s*', re.DOTALL)
-_PYTHON_CALLS = re.compile(r'\s*<\|tool_call_start\|>\s*(?:```python)?(.*?)(?:```)?\s*<\|tool_call_end\|>\n?',
+_PYTHON_CALLS = re.compile(r'<\|tool_call_start\|>\s*(?:```python)?(.*?)(?:```)?\s*<\|tool_call_end\|>\n?',
                            re.DOTALL)
 _THOUGHT = re.compile(r'<\|thought_start\|>.*?<\|thought_end\|>\n?', re.DOTALL)
 _JSON_NAMES = {'true': True, 'false': False, 'null': None}
@@ -24,7 +24,7 @@ _JSON_NAMES = {'true': True, 'false': False, 'null': None}
 
 def parse_minicpm5(text: str, tools: Tools = ()) -> Parsed:
     """``<function name="NAME"><param name="KEY">value</param></function>``; types by ``tools``."""
-    return extract(_XML_CALL, text, partial(_read_xml, tools))
+    return extract(_XML_CALL, text, partial(_read_xml, tools), '</function>')
 
 
 def _read_xml(tools: Tools, match: re.Match[str]) -> list[Call]:
@@ -75,7 +75,7 @@ def _read_python(code: str) -> list[Call]:
     try:
         lines = ast.parse(code.strip()).body
         return [_call_of(line) for line in lines]
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return []
 
 

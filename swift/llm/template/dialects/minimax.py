@@ -5,24 +5,24 @@ Source: chat_template.jinja of MiniMax-M1, MiniMax-M2 and MiniMax-M3.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import call_of, extract, properties_of, typed
+from swift.llm.template.dialects._parsing import call_of, decode, extract, properties_of, typed
 
 M3 = ']<]minimax[>['
 """The mark in front of every tag of a call of M3."""
 
-_M1_BLOCK = re.compile(r'\s*<tool_calls>\s*(.*?)\s*</tool_calls>', re.DOTALL)
-_M2_BLOCK = re.compile(r'\s*<minimax:tool_call>\s*(.*?)\s*</minimax:tool_call>', re.DOTALL)
+_M1_BLOCK = re.compile(r'<tool_calls>\s*(.*?)\s*</tool_calls>', re.DOTALL)
+_M2_BLOCK = re.compile(r'<minimax:tool_call>\s*(.*?)\s*</minimax:tool_call>', re.DOTALL)
 _M2_CALL = re.compile(r'\s*<invoke name="([^"]+)">(.*?)</invoke>', re.DOTALL)
-_M2_PARAMETER = re.compile(r'\s*<parameter name="([^"]+)">(.*?)</parameter>', re.DOTALL)
+_M2_PARAMETER = re.compile(
+    r'\s*<parameter name="([^"]+)">(.*?)</parameter>(?=\s*(?:<parameter name="|$))', re.DOTALL)
 _M3_MARK = re.escape(M3)
-_M3_BLOCK = re.compile(rf'\s*{_M3_MARK}<tool_call>\s*(.*?)\s*{_M3_MARK}</tool_call>', re.DOTALL)
+_M3_BLOCK = re.compile(rf'{_M3_MARK}<tool_call>\s*(.*?)\s*{_M3_MARK}</tool_call>', re.DOTALL)
 _M3_CALL = re.compile(rf'\s*{_M3_MARK}<invoke name="([^"]+)">(.*?){_M3_MARK}</invoke>', re.DOTALL)
 _M3_OPENING = re.compile(rf'\s*{_M3_MARK}<([^>/]+)>')
 
@@ -36,7 +36,7 @@ def scalar(value: Any) -> str:
 
 def parse_m1(text: str, tools: Tools = ()) -> Parsed:
     """``<tool_calls>`` with one JSON object a line."""
-    return extract(_M1_BLOCK, text, lambda match: _read_lines(match[1]))
+    return extract(_M1_BLOCK, text, lambda match: _read_lines(match[1]), '</tool_calls>')
 
 
 def parse_m2(text: str, tools: Tools = ()) -> Parsed:
@@ -49,7 +49,7 @@ def parse_m2(text: str, tools: Tools = ()) -> Parsed:
                                       for key, value in _M2_PARAMETER.findall(body)}))
         return [] if _M2_CALL.sub('', match[1]).strip() else calls
 
-    return extract(_M2_BLOCK, text, read)
+    return extract(_M2_BLOCK, text, read, '</minimax:tool_call>')
 
 
 def parse_m3(text: str, tools: Tools = ()) -> Parsed:
@@ -64,14 +64,14 @@ def parse_m3(text: str, tools: Tools = ()) -> Parsed:
             calls.append(_call(name, arguments))
         return [] if _M3_CALL.sub('', match[1]).strip() else calls
 
-    return extract(_M3_BLOCK, text, read)
+    return extract(_M3_BLOCK, text, read, '</tool_call>')
 
 
 def _read_lines(block: str) -> list[Call]:
     calls: list[Call] = []
     for line in filter(str.strip, block.splitlines()):
         try:
-            found = call_of(json.loads(line))
+            found = call_of(decode(line))
         except ValueError:
             found = []
         if not found:

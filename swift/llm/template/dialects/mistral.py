@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from swift.llm.template.conversation import Call
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import call_of
+from swift.llm.template.dialects._parsing import call_of, decode_at
 
-_DECODER = json.JSONDecoder()
 _OPENING = re.compile(r'\[TOOL_CALLS\]\s*')
 _NAMED = re.compile(r'(?P<name>[^\[\]\s{}]+)(?:\[CALL_ID\](?P<id>[^\[\]]*))?\[ARGS\]\s*')
 
@@ -32,7 +30,7 @@ def parse(text: str, tools: Tools = ()) -> Parsed:
 def _list_at(text: str, at: int) -> tuple[list[Call], int] | None:
     """(calls, place behind them), or None if no list of calls stands here."""
     try:
-        raw, end = _DECODER.raw_decode(text, at)
+        raw, end = decode_at(text, at)
     except ValueError:
         return None
     found = [call_of(item) for item in (raw if isinstance(raw, list) else [raw])]
@@ -44,7 +42,7 @@ def _named_at(text: str, at: int) -> tuple[list[Call], int] | None:
     if match is None:
         return None
     try:
-        arguments, end = _DECODER.raw_decode(text, match.end())
+        arguments, end = decode_at(text, match.end())
     except ValueError:
         return None
     raw = {'function': {'name': match['name'], 'arguments': arguments}}

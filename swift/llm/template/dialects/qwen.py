@@ -10,10 +10,10 @@ from typing import Any
 
 from swift.llm.template.conversation import Call, Conversation, Turn, tojson
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
-from swift.llm.template.dialects._parsing import literal
+from swift.llm.template.dialects._parsing import extract, literal
 from swift.llm.template.writer import Writer
 
-_CALL = re.compile(r'\s*✿FUNCTION✿:[ \t]*([^\n]*?)[ \t]*\n✿ARGS✿:[ \t]*(.*?)(?=\n?✿(?:FUNCTION|RESULT|RETURN)✿|\Z)',
+_CALL = re.compile(r'✿FUNCTION✿:[ \t]*([^\n]*?)[ \t]*\n✿ARGS✿:[ \t]*(.*?)(?=\n?✿(?:FUNCTION|RESULT|RETURN)✿|\Z)',
                    re.DOTALL)
 _RESULT = '✿RESULT✿:'
 
@@ -65,22 +65,17 @@ ZH_PARALLEL = Wording(_ZH_HEAD, '输入参数：', _ZH_FORM, (
 
 def parse(text: str, tools: Tools = ()) -> Parsed:
     """``✿FUNCTION✿: NAME`` and ``✿ARGS✿: {...}`` on lines of their own, any number of times."""
-    calls: list[Call] = []
-
-    def take(match: re.Match[str]) -> str:
+    def read(match: re.Match[str]) -> list[Call]:
         try:
             values = literal(match[2])
         except ValueError:
-            return match[0]
-        if not match[1] or not isinstance(values, Mapping):
-            return match[0]
-        calls.append(Call(match[1], values, match[2].strip()))
-        return ''
+            return []
+        return [Call(match[1], values, match[2].strip())] if match[1] and isinstance(values, Mapping) else []
 
-    content = _CALL.sub(take, text)
-    if calls:
-        content = content.rstrip().removesuffix(_RESULT).rstrip()
-    return Parsed(content, tuple(calls))
+    parsed = extract(_CALL, text, read)
+    if not parsed.calls:
+        return parsed
+    return Parsed(parsed.content.rstrip().removesuffix(_RESULT).rstrip(), parsed.calls)
 
 
 def _write_tools(wording: Wording, w: Writer, c: Conversation) -> None:

@@ -14,7 +14,7 @@ from swift.llm.template.dialects.hermes import write_results
 from swift.llm.template.writer import Writer
 from swift.utils.errors import RowError
 
-_CALL = re.compile(r'\s*<tool_call>\s*<function=([^>\n]+)>(.*?)</function>\s*</tool_call>', re.DOTALL)
+_CALL = re.compile(r'<tool_call>\s*<function=([^>\n]+)>(.*?)</function>\s*</tool_call>', re.DOTALL)
 _PARAMETER = re.compile(r'<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>(?=\s*(?:<parameter=|$))', re.DOTALL)
 
 FORMAT = (
@@ -30,7 +30,7 @@ FORMAT = (
 
 def parse(text: str, tools: Tools = ()) -> Parsed:
     """``<tool_call><function=NAME><parameter=KEY>value</parameter></function></tool_call>``; types by ``tools``."""
-    return extract(_CALL, text, partial(_read, tools))
+    return extract(_CALL, text, partial(_read, tools), '</tool_call>')
 
 
 def _read(tools: Tools, match: re.Match[str]) -> list[Call]:

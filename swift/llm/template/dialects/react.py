@@ -6,7 +6,6 @@ prompt of LangChain and of Qwen's documentation, ToolBench (OpenBMB, arXiv 2307.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,11 +13,11 @@ from typing import Any
 
 from swift.llm.template.conversation import Call, Conversation, Turn, tojson
 from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
+from swift.llm.template.dialects._parsing import decode_at
 from swift.llm.template.writer import Writer
 
-_CALL = re.compile(r'[ \t]*Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+[ \t]*Action Input:[ \t]*')
+_CALL = re.compile(r'Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+[ \t]*Action Input:[ \t]*')
 _OBSERVATION = re.compile(r'\s*Observation:[ \t]*')
-_DECODER = json.JSONDecoder()
 
 _EN = ('Answer the following questions as best as you can. You have access to the following APIs:\n', """
 
@@ -98,12 +97,12 @@ def parse(text: str, tools: Tools = ()) -> Parsed:
         if match.start() < done:
             continue
         try:
-            arguments, end = _DECODER.raw_decode(text, match.end())
+            arguments, end = decode_at(text, match.end())
         except ValueError:
             continue
         if not isinstance(arguments, Mapping):
             continue
-        kept.append(text[done:match.start()])
+        kept.append(text[done:match.start()].rstrip(' \t'))
         calls.append(Call.of({'name': match['name'], 'arguments': arguments}))
         observation = _OBSERVATION.match(text, end)
         done = observation.end() if observation is not None else end

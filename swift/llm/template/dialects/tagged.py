@@ -12,9 +12,9 @@ from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
 from swift.llm.template.dialects._parsing import extract, properties_of, typed
 from swift.llm.template.dialects.json_list import JsonList
 
-_SEED = re.compile(r'\s*<seed:tool_call>\s*<function=([^>]+)>(.*?)</function>\s*</seed:tool_call>', re.DOTALL)
-_SEED_PARAMETER = re.compile(r'\s*<parameter=([^>]+)>(.*?)</parameter>', re.DOTALL)
-_ATEM = re.compile(r'\s*<atem:function_calls>\s*(.*?)\s*</atem:function_calls>', re.DOTALL)
+_SEED = re.compile(r'<seed:tool_call>\s*<function=([^>]+)>(.*?)</function>\s*</seed:tool_call>', re.DOTALL)
+_SEED_PARAMETER = re.compile(r'\s*<parameter=([^>]+)>(.*?)</parameter>(?=\s*(?:<parameter=|$))', re.DOTALL)
+_ATEM = re.compile(r'<atem:function_calls>\s*(.*?)\s*</atem:function_calls>', re.DOTALL)
 _ATEM_CALL = re.compile(r'\s*<atem:invoke name="([^"]+)">(.*?)</atem:invoke>', re.DOTALL)
 _ATEM_PARAMETER = re.compile(r'\s*<atem:parameter name="([^"]+)">(.*?)</atem:parameter>', re.DOTALL)
 _MESSAGE = re.compile(r'(?:<\|start\|>assistant)? ?to=(\S+?)<\|message\|>(.*?)(?:<\|eom\|>|<\|eot\|>|$)', re.DOTALL)
@@ -22,7 +22,8 @@ _MESSAGE = re.compile(r'(?:<\|start\|>assistant)? ?to=(\S+?)<\|message\|>(.*?)(?
 
 def parse_seed(text: str, tools: Tools = ()) -> Parsed:
     """``<function=name><parameter=key>value</parameter></function>``, each call in a ``<seed:tool_call>``."""
-    return extract(_SEED, text, lambda match: _read(match[1], match[2], _SEED_PARAMETER, tools))
+    return extract(_SEED, text, lambda match: _read(match[1], match[2], _SEED_PARAMETER, tools),
+                   '</seed:tool_call>')
 
 
 def parse_atem(text: str, tools: Tools = ()) -> Parsed:
@@ -33,7 +34,7 @@ def parse_atem(text: str, tools: Tools = ()) -> Parsed:
         return [] if _ATEM_CALL.sub('', match[1]).strip() else calls
 
     spoken = _MESSAGE.sub(lambda match: '' if match[1] == 'self' else match[2], text)
-    return extract(_ATEM, spoken, read)
+    return extract(_ATEM, spoken, read, '</atem:function_calls>')
 
 
 def _read(name: str, body: str, parameter: re.Pattern[str], tools: Tools) -> list[Call]:
@@ -46,5 +47,5 @@ def _read(name: str, body: str, parameter: re.Pattern[str], tools: Tools) -> lis
 
 DIALECTS.add(Dialect('seed_oss', parse_seed, source='chat_template.jinja of Seed-OSS-36B-Instruct'))
 DIALECTS.add(Dialect('atem', parse_atem, source='chat_template.jinja of Muse Glimmer'))
-DIALECTS.add(Dialect('jamba', JsonList(r'\s*<tool_calls>\s*(?=\[)', r'\s*</tool_calls>'),
+DIALECTS.add(Dialect('jamba', JsonList(r'<tool_calls>\s*(?=\[)', r'\s*</tool_calls>'),
                      source='axolotl chat template jamba'))
