@@ -96,6 +96,8 @@ def detect(columns: Collection[str]) -> str:
     if 'instruction' in columns and 'output' in columns:
         return 'instruction/input/output'
     response = _pick(columns, RESPONSE, 'response') or _pick(columns, WEAK_RESPONSE, 'response')
+    if not columns:
+        raise ColumnsError('the row has no columns')
     if response is None:
         raise ColumnsError(f'no format has the columns {", ".join(columns)}')
     if 'instruction' in columns:
@@ -131,7 +133,7 @@ def recognise(raw: Any, columns: Mapping[str, str] | None = None, *,
     """The first half of :func:`convert`: the row with renamed columns, and the name of its format."""
     if not isinstance(raw, dict):
         raise RowError(f'a row is {kind_of(raw)}, not a JSON object')
-    row = rename(raw, columns or {})
+    row = _with_turns(rename(raw, columns or {}))
     if 'chosen' in row and 'rejected' in row:
         row = _without_pair(row)
     elif 'chosen_messages' in row and 'messages' not in row:
@@ -173,6 +175,28 @@ def build(row: dict[str, Any], form: str, *, answer_required: bool = True,
     if 'rejected_response' in row:
         standard['rejected_response'] = _rejected(row['rejected_response'], messages)
     return standard
+
+
+def _with_turns(row: dict[str, Any]) -> dict[str, Any]:
+    """A question that is a list of turns, with the answer or answers as turns after it (TRL), as a conversation."""
+    prompt = row.get('prompt')
+    if not _is_turns(prompt) or any(name in row for name in CHAT):
+        return row
+    answer = next((row[name] for name in ('completion', 'response') if _is_turns(row.get(name))), None)
+    if answer is not None:
+        rest = {key: value for key, value in row.items() if key not in ('prompt', 'completion', 'response')}
+        return {**rest, 'messages': [*prompt, *answer]}
+    rest = {key: value for key, value in row.items() if key != 'prompt'}
+    if not (_is_turns(row.get('chosen')) and _is_turns(row.get('rejected'))):
+        return {**rest, 'messages': prompt}
+    if row['chosen'][:len(prompt)] != prompt:
+        rest |= {name: [*prompt, *row[name]] for name in ('chosen', 'rejected')}
+    return rest
+
+
+def _is_turns(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(turn, dict) and ('role' in turn or 'from' in turn) for turn in value)
 
 
 def _without_pair(row: dict[str, Any]) -> dict[str, Any]:
@@ -342,8 +366,14 @@ def _tools(value: Any) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise RowError('tools is not a list of definitions')
-    return [{'type': 'function', 'function': tool} if 'name' in tool and 'function' not in tool else tool
+    return [{'type': 'function', 'function': _plain_tool(tool)} if 'name' in tool and 'function' not in tool else tool
             for tool in value]
+
+
+def _plain_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition without a wrapper; Anthropic calls the schema of its parameters ``input_schema``."""
+    return {'parameters' if key == 'input_schema' and 'parameters' not in tool else key: value
+            for key, value in tool.items()}
 
 
 def _check_turns(messages: list[dict[str, Any]], answer_required: bool) -> None:

@@ -121,8 +121,8 @@ def _plain(name: str) -> str:
 def _failure(hub: str, name: str, access: HubAccess, error: Exception) -> SwiftError:
     other = 'MS' if hub == 'HF' else 'HF'
     if access.offline:
-        return SwiftError(f'--dataset {hub}::{name} is not on this machine and --offline true forbids to fetch it: '
+        return SwiftError(f'The data set {hub}::{name} is not on this machine and --offline true forbids to fetch it: '
                           f'{first_line(error)}. Give a local file or folder, or the other hub ({other}::).')
-    return SwiftError(f'--dataset {hub}::{name} could not be fetched from {HUBS[hub].title}: {first_line(error)}. '
+    return SwiftError(f'The data set {hub}::{name} could not be fetched from {HUBS[hub].title}: {first_line(error)}. '
                       f'Check the id, --hub_token and the network, try the other hub ({other}::owner/name), or give a '
                       'local file or folder.')

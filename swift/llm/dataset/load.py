@@ -142,7 +142,7 @@ def _train_parts(args: DataArgs, seed: int, access: HubAccess) -> list[Part]:
 
 def _general_parts(parts: Sequence[Part], args: DataArgs, seed: int, access: HubAccess) -> list[Part]:
     """Rows of ``--train_dataset_mix_ds``, a share of those that ``parts`` train, drawn from all of them together."""
-    sources = open_sources(args.train_dataset_mix_ds, args, access)
+    sources = open_sources(args.train_dataset_mix_ds, args, access, flag='--train_dataset_mix_ds')
     rows = [row_store(source) for source in sources]
     wanted = int(sum(len(part.choice.train) for part in parts) * args.train_dataset_mix_ratio)
     drawn = mix.draw([len(one) for one in rows], wanted, np.random.default_rng([seed, 0, 3]))
@@ -152,7 +152,8 @@ def _general_parts(parts: Sequence[Part], args: DataArgs, seed: int, access: Hub
 
 def _val_parts(args: DataArgs, seed: int, access: HubAccess, *, answer_required: bool = True) -> list[Part]:
     parts = []
-    for i, source in enumerate(open_sources(args.val_dataset, args, access, answer_required=answer_required)):
+    sources = open_sources(args.val_dataset, args, access, answer_required=answer_required, flag='--val_dataset')
+    for i, source in enumerate(sources):
         rows = row_store(source)
         chosen = mix.choose(len(rows), source.spec.count, 0.0, np.random.default_rng([seed, i, 1])).train
         parts.append(_part(source, rows, mix.Choice(_NONE, chosen)))

@@ -78,6 +78,8 @@ def _json(path: Path) -> Iterator[RawRow]:
         if first == '[':
             yield from _array(file, path)
             return
+    if not first:
+        raise SwiftError(f'{path} is empty; a JSON file must be an array of rows, or hold one row a line.')
     if first != '{':
         raise SwiftError(f'{path} starts with {first!r}; a JSON file must be an array of rows, or hold one row a line.')
     with open(path, 'rb') as file:

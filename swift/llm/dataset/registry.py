@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from swift.llm.dataset.convert import check_columns
 from swift.utils.errors import UsageError
 from swift.utils.registry import Registry, suggest
 
@@ -216,6 +217,8 @@ def add_dataset_info(text: str) -> list[DatasetEntry]:
         raw = json.loads(text if inline else path.read_text(encoding='utf-8'))
     except FileNotFoundError as e:
         raise UsageError(f'--custom_dataset_info: no such file: {path}') from e
+    except OSError as e:
+        raise UsageError(f'--custom_dataset_info {path} can\'t be read: {e.strerror}.') from e
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise UsageError(f'--custom_dataset_info {text} is not valid JSON: {e}') from e
     items = [{'dataset_name': name, **item} for name, item in raw.items()] if _is_by_name(raw) else raw
@@ -223,8 +226,11 @@ def add_dataset_info(text: str) -> list[DatasetEntry]:
         raise UsageError(f'--custom_dataset_info {text} must be a JSON object by name, or a list of objects.')
     folder = Path() if inline else path.parent
     entries = [_from_info(item, folder) for item in items]
-    return [DATASETS.add(entry) for entry in entries
-            if entry.name not in DATASETS or DATASETS.get(entry.name) != entry]
+    new = [entry for entry in entries if entry.name not in DATASETS or DATASETS.get(entry.name) != entry]
+    try:
+        return [DATASETS.add(entry) for entry in new]
+    except UsageError as e:
+        raise UsageError(f'--custom_dataset_info: {e}') from None
 
 
 def _is_by_name(raw: Any) -> bool:
@@ -250,6 +256,7 @@ def _from_info(item: Mapping[str, Any], folder: Path) -> DatasetEntry:
                          f'{json.dumps(item)[:200]}')
     where = f'--custom_dataset_info: the entry {name!r}'
     _check_keys(item, _INFO_KEYS, where, hint=' Other columns are named with "columns".')
+    _check_shapes(item, where)
     subsets = item.get('subsets', ['default'])
     if not isinstance(subsets, list) or not all(isinstance(subset, (str, dict)) for subset in subsets):
         raise UsageError(f'{where} has a subset that is no name and no object.')
@@ -260,11 +267,12 @@ def _from_info(item: Mapping[str, Any], folder: Path) -> DatasetEntry:
         files=files, subsets=tuple(subset if isinstance(subset, str) else _subset_from_info(subset, where)
                                    for subset in subsets),
         split=_as_tuple(item.get('split', 'train')), columns=columns, conversations=conversations,
-        tags=tuple(item.get('tags', ())), help=item.get('help') or '', huge=bool(item.get('huge_dataset')))
+        tags=tuple(item.get('tags') or ()), help=item.get('help') or '', huge=bool(item.get('huge_dataset')))
 
 
 def _subset_from_info(item: Mapping[str, Any], where: str) -> Subset:
     _check_keys(item, _SUBSET_KEYS, f'{where}: a subset')
+    _check_shapes(item, f'{where}: a subset')
     if not (name := item.get('name') or item.get('subset')):
         raise UsageError(f'{where} has a subset without a name: {json.dumps(item)[:200]}')
     columns, conversations = _turns_from_info(item, where)
@@ -274,7 +282,7 @@ def _subset_from_info(item: Mapping[str, Any], where: str) -> Subset:
 
 def _turns_from_info(item: Mapping[str, Any], where: str) -> tuple[dict[str, str], dict[str, str]]:
     """(columns, conversations) of an object. What says how to treat bad rows is not needed: they are set aside."""
-    columns = dict(item.get('columns') or {})
+    columns = check_columns(item.get('columns') or {}, f'{where}: "columns"')
     given = {**(item.get('conversations') or {}), **(item.get('messages') or {})}
     given.pop('error_strategy', None)
     media_type, media_key = given.pop('media_type', None), given.pop('media_key', None)
@@ -287,6 +295,34 @@ def _turns_from_info(item: Mapping[str, Any], where: str) -> tuple[dict[str, str
 def _check_keys(item: Mapping[str, Any], known: Iterable[str], where: str, hint: str = '') -> None:
     if unknown := sorted(set(item) - set(known)):
         raise UsageError(f'{where} has {unknown[0]!r}, which isn\'t read; it takes {", ".join(sorted(known))}.{hint}')
+
+
+# What is in an entry of dataset_info.json, in words, and the keys where it stands.
+_SHAPES: dict[str, tuple[str, ...]] = {
+    'text': ('dataset_name', 'dataset_id', 'ms_dataset_id', 'hf_dataset_id', 'ms_revision', 'hf_revision',
+             'dataset_path', 'help', 'name', 'subset'),
+    'an object of names': ('columns',),
+    'an object': ('conversations', 'messages'),
+    'a list of names': ('tags',),
+    'a name or a list of names': ('split',),
+}
+
+
+def _check_shapes(item: Mapping[str, Any], where: str) -> None:
+    def is_text(value: Any) -> bool:
+        return isinstance(value, str)
+
+    def is_texts(value: Any) -> bool:
+        return isinstance(value, list) and all(map(is_text, value))
+
+    fits: dict[str, Callable[[Any], bool]] = {
+        'text': is_text, 'an object': lambda value: isinstance(value, dict), 'a list of names': is_texts,
+        'an object of names': lambda value: isinstance(value, dict) and all(map(is_text, value.values())),
+        'a name or a list of names': lambda value: is_text(value) or is_texts(value)}
+    for shape, keys in _SHAPES.items():
+        for key in keys:
+            if item.get(key) is not None and not fits[shape](item[key]):
+                raise UsageError(f'{where} has {key!r}: {json.dumps(item[key])[:100]}; it takes {shape}.')
 
 
 def _as_tuple(value: str | list[str]) -> tuple[str, ...]:

@@ -179,28 +179,30 @@ def extend_registry(args: DataArgs) -> None:
         add_dataset_info(args.custom_dataset_info)
 
 
-def open_sources(specs: Sequence[str], args: DataArgs, access: HubAccess, *,
-                 answer_required: bool = True) -> list[Source]:
-    """Find every data set of ``specs``, read as ``args`` says."""
+def open_sources(specs: Sequence[str], args: DataArgs, access: HubAccess, *, answer_required: bool = True,
+                 flag: str = '--dataset') -> list[Source]:
+    """Find every data set of ``specs``, read as ``args`` says; ``flag`` is what they were given with."""
     columns = convert.parse_columns(args.columns)
-    return [open_source(spec, columns=columns, access=access, model_name=args.model_name,
+    return [open_source(spec, columns=columns, access=access, model_name=args.model_name, flag=flag,
                         model_author=args.model_author, answer_required=answer_required) for spec in split_words(specs)]
 
 
 def open_source(text: str, *, columns: Mapping[str, str], access: HubAccess, model_name: list[str] | None = None,
-                model_author: list[str] | None = None, answer_required: bool = True) -> Source:
-    """Find the data set that one word of ``--dataset`` names, downloading it where it is on a hub.
+                model_author: list[str] | None = None, answer_required: bool = True,
+                flag: str = '--dataset') -> Source:
+    """Find the data set that one word of ``flag`` names, downloading it where it is on a hub.
 
     Raises:
         UsageError: nothing has this name, or names for placeholders are missing.
         SwiftError: the files can't be had.
     """
-    spec = parse_spec(text)
+    spec = parse_spec(text, flag)
     if spec.path is not None:
         entry, reading = _folder_reading(spec.path, columns)
-        return Source(spec, local_files(spec.path), entry, (reading,), answer_required=answer_required)
+        identity = _identity(entry, model_name or [], model_author or [], flag)
+        return Source(spec, local_files(spec.path, flag), entry, (reading,), identity, answer_required)
     entry, parts = _named(spec)
-    identity = _identity(entry, model_name or [], model_author or []) if entry.identity else None
+    identity = _identity(entry, model_name or [], model_author or [], flag)
     files = [(file, _reading(entry, part, columns)) for part in parts
              for file in _part_files(entry, part, spec, access)]
     readings = tuple(reading for _, reading in files)
@@ -212,7 +214,7 @@ def open_source(text: str, *, columns: Mapping[str, str], access: HubAccess, mod
 def _folder_reading(path: Path, columns: Mapping[str, str]) -> tuple[DatasetEntry | None, Reading]:
     """A folder that is called like a repository that is known holds what the repository holds."""
     entry = find_copied(path.resolve().name) if path.is_dir() else None
-    if entry is None or entry.files:
+    if entry is None:
         return None, Reading(columns)
     logger.info('The folder %s is read as the data set %s.', path, entry.name)
     return entry, _reading(entry, entry.select(())[0], columns)
@@ -227,19 +229,22 @@ def _named(spec: DatasetSpec) -> tuple[DatasetEntry, tuple[Subset, ...]]:
     if found := find(spec.name, spec.hub):
         entry, by_id = found
     elif not is_id:
-        raise UsageError(f'--dataset {spec.text}: there is no file or folder {spec.name!r} and no data set of that '
+        if '://' in spec.text:
+            raise UsageError(f'{spec.flag} {spec.text} is an address, which isn\'t fetched: download the file and give '
+                             'its path.')
+        raise UsageError(f'{spec.flag} {spec.text}: there is no file or folder {spec.name!r} and no data set of that '
                          f'name.{suggest(spec.name, [*_known_names(), *_neighbours(spec.name)])}')
     elif copied := find_copied(spec.name):
         logger.info('The data set %s is read as %s is.', spec.name, copied.name)
         entry, by_id = dataclasses.replace(copied, ms_id=spec.name, hf_id=spec.name, ms_revision=None,
-                                           hf_revision=None, other_ids=()), True
+                                           hf_revision=None, other_ids=(), files={}), True
     else:
         subsets = spec.subsets or ('default',)
         entry, by_id = DatasetEntry(spec.name, ms_id=spec.name, hf_id=spec.name, subsets=subsets), False
     try:
         return entry, entry.select(spec.subsets, by_id=by_id)
     except UsageError as e:
-        raise UsageError(f'--dataset {spec.text}: {e}') from None
+        raise UsageError(f'{spec.flag} {spec.text}: {e}') from None
 
 
 def _known_names() -> list[str]:
@@ -254,22 +259,24 @@ def _reading(entry: DatasetEntry, part: Subset, columns: Mapping[str, str]) -> R
                    part.expand or entry.expand, part.convert or entry.convert)
 
 
-def local_files(path: Path) -> tuple[Path, ...]:
+def local_files(path: Path, flag: str = '--dataset') -> tuple[Path, ...]:
     """The file, or the data files under a folder; those that a name marks as test or validation are left out.
 
     Raises:
-        SwiftError: the folder has no file that rows can be read from.
+        UsageError: there is no such path, or nothing there that rows can be read from; ``flag`` named it.
     """
+    if not path.exists():
+        raise UsageError(f'{flag} {path}: no such file or folder.')
     if path.is_file():
         if path.suffix.lower() not in READERS:
-            raise UsageError(f'--dataset {path}: unknown kind of file {path.suffix!r}; rows are read from '
+            raise UsageError(f'{flag} {path}: unknown kind of file {path.suffix!r}; rows are read from '
                              f'{", ".join(READERS)}.')
         return (path,)
     found = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in READERS and file.is_file()
              and not any(part.startswith('.') for part in file.relative_to(path).parts)
              and file.name not in ('dataset_info.json', 'dataset_infos.json', 'state.json')]
     if not found:
-        raise UsageError(f'--dataset {path}: the folder has no file to read rows from ({", ".join(READERS)}).')
+        raise UsageError(f'{flag} {path}: the folder has no file to read rows from ({", ".join(READERS)}).')
     names = {file: str(file.relative_to(path).with_suffix('')) for file in found}
     train = [file for file in found if _TRAIN.search(names[file])]
     return tuple(train or [file for file in found if not _HELD_OUT.search(names[file])] or found)
@@ -296,10 +303,14 @@ def _filled(value: Any, values: Mapping[str, str]) -> Any:
     return value
 
 
-def _identity(entry: DatasetEntry, names: list[str], authors: list[str]) -> tuple[tuple[str, str], tuple[str, str]]:
+def _identity(entry: DatasetEntry | None, names: list[str], authors: list[str],
+              flag: str) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """What fills the placeholders of a data set that has some, None for every other."""
+    if entry is None or not entry.identity:
+        return None
     missing = [flag for flag, value in (('--model_name', names), ('--model_author', authors)) if not value]
     if missing:
-        raise UsageError(f'--dataset {entry.name} teaches a model who it is and needs {" and ".join(missing)}, '
+        raise UsageError(f'{flag} {entry.name} teaches a model who it is and needs {" and ".join(missing)}, '
                          'e.g. --model_name 小黄 "Huang" --model_author 魔搭 "ModelScope" (Chinese and English; '
                          'one serves both).')
     return (names[0], names[-1]), (authors[0], authors[-1])
@@ -308,7 +319,8 @@ def _identity(entry: DatasetEntry, names: list[str], authors: list[str]) -> tupl
 def _part_files(entry: DatasetEntry, part: Subset, spec: DatasetSpec, access: HubAccess) -> list[Path]:
     if entry.files:
         chosen = [entry.files[part.hub_name]] if part.hub_name in entry.files else list(entry.files.values())
-        return [file for path in chosen for file in local_files(path)]
+        return [file for path in chosen
+                for file in local_files(path, f'{spec.flag} {spec.text}: the dataset_path')]
     hub = spec.hub or access.default
     name, revision = entry.hub_id(hub), entry.revision(hub)
     return [file for split in part.split or entry.split

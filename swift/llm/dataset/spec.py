@@ -26,6 +26,7 @@ class DatasetSpec:
         subsets: named subsets, none means the default of the data set.
         count: rows wanted, None means all.
         path: ``name`` as an existing file or folder, None when it is not one.
+        flag: what the word was given with, for messages.
     """
 
     text: str
@@ -34,30 +35,31 @@ class DatasetSpec:
     subsets: tuple[str, ...] = ()
     count: int | None = None
     path: Path | None = None
+    flag: str = '--dataset'
 
 
-def parse_spec(text: str) -> DatasetSpec:
+def parse_spec(text: str, flag: str = '--dataset') -> DatasetSpec:
     """Read one spec. An existing path wins at every step, so file names may contain ``#`` and ``:``.
 
     Raises:
         UsageError: the word is empty, the row count is no positive number or the hub is unknown.
     """
     if not text.strip():
-        raise UsageError('--dataset got an empty word; it takes a file, a folder, a registered name or a hub id.')
+        raise UsageError(f'{flag} got an empty word; it takes a file, a folder, a registered name or a hub id.')
     rest, count = text, None
     if not (path := _existing(rest)) and '#' in rest:
         rest, _, number = text.rpartition('#')
-        count = _count(number, text)
+        count = _count(number, f'{flag} {text}')
         path = _existing(rest)
     if path:
-        return DatasetSpec(text, rest, count=count, path=path)
+        return DatasetSpec(text, rest, count=count, path=path, flag=flag)
 
     hub = None
     if '::' in rest:
         prefix, _, rest = rest.partition('::')
         hub = prefix.strip().upper()
         if hub not in HUBS:
-            raise UsageError(f'--dataset {text}: unknown hub {prefix!r}; it takes {" or ".join(HUBS)}, as in '
+            raise UsageError(f'{flag} {text}: unknown hub {prefix!r}; it takes {" or ".join(HUBS)}, as in '
                              'HF::owner/name.')
         path = _existing(rest)
     subsets: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ def parse_spec(text: str) -> DatasetSpec:
         rest, _, names = rest.partition(':')
         subsets = tuple(name for name in names.split('/') if name)
         path = _existing(rest)
-    return DatasetSpec(text, rest, hub, subsets, count, path)
+    return DatasetSpec(text, rest, hub, subsets, count, path, flag)
 
 
 def split_words(words: Iterable[str]) -> list[str]:
@@ -94,8 +96,8 @@ def _existing(text: str) -> Path | None:
     return path if text and path.exists() else None
 
 
-def _count(number: str, text: str) -> int:
+def _count(number: str, where: str) -> int:
     if not (number.isascii() and number.isdigit()) or int(number) == 0:
-        raise UsageError(f'--dataset {text}: {number!r} after the # is no number of rows; it takes a whole number '
+        raise UsageError(f'{where}: {number!r} after the # is no number of rows; it takes a whole number '
                          'from 1.')
     return int(number)

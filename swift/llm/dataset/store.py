@@ -306,7 +306,7 @@ def _build_rows(source: Source, folder: Path) -> None:
                 rejects.add(number, raw.number, str(e), raw.value)
                 unknown_columns += isinstance(e, ColumnsError)
                 if unknown_columns == rejects.total == _FIRST_ROWS and not formats:
-                    raise SwiftError(f'--dataset {source.spec.text}: {e}.\n{describe_formats()}') from e
+                    raise SwiftError(f'{source.spec.flag} {source.spec.text}: {e}.\n{describe_formats()}') from e
                 continue
             batch.append((text, number, raw.number))
             characters += len(text)

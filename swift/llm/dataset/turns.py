@@ -59,8 +59,11 @@ def read_chat(value: Any, form: str, media: dict[str, Any]) -> list[dict[str, An
     """Turns in any spelling as standard messages; media in their contents go to ``media``, with a tag in the text."""
     if isinstance(value, str):
         value = parsed(value, form)
-    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
+    if not isinstance(value, list):
         raise RowError(f'{form} is {kind_of(value)}, not a list of turns')
+    for turn in value:
+        if not isinstance(turn, dict):
+            raise RowError(f'{form} is a list with {kind_of(turn)} in it, not a list of turns')
     messages: list[dict[str, Any]] = []
     for turn in value:
         turn = {key: part for key, part in turn.items() if part is not None}
@@ -225,6 +228,8 @@ def as_text(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value != value:  # how pandas writes that there is nothing
+            raise RowError(f'{name} is NaN, not text')
         return str(value)
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
         if any(part.get('type') != 'text' for part in value):
@@ -235,5 +240,6 @@ def as_text(value: Any, name: str) -> str:
 
 def kind_of(value: Any) -> str:
     """What a JSON value is, in words."""
-    names = {dict: 'an object', list: 'a list', str: 'text', bool: 'true or false', type(None): 'null'}
+    names = {dict: 'an object', list: 'a list', str: 'text', bool: 'true or false', type(None): 'null',
+             int: 'a number', float: 'a number'}
     return names.get(type(value), type(value).__name__)

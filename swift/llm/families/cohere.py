@@ -45,6 +45,10 @@ for _alias, _name in {
     'command_r_plus_tool_use': 'command_r_tool_use', 'command_r7b_tool_use': 'command_r7b', 'north': 'cohere2_moe',
 }.items():
     TEMPLATES.alias(_alias, _name)
+for _alias, _name in {
+    'c4ai_command_r_plus': 'c4ai', 'command_r_plus_default': 'c4ai', 'cohere2moe': 'cohere2_moe',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _C4AI = add_family(
     'c4ai', 'CohereForCausalLM', template='c4ai', requires=('transformers>=4.39',),

@@ -21,3 +21,8 @@ TEMPLATES.add(WrittenTemplate(
 TEMPLATES.add(WrittenTemplate(
     'inkbot', write_inkbot, drops=DROPS | {'results'}, source='vLLM examples/template_inkbot.jinja'))
 TEMPLATES.alias('openchat_3_5', 'openchat')
+for _alias, _name in {
+    'orion_14b': 'orion_chat', 'orion_14b_chat': 'orion_chat', 'starling_lm': 'starling',
+    'solar_10_7b': 'solar_instruct',
+}.items():
+    TEMPLATES.alias(_alias, _name)

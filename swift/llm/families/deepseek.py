@@ -85,6 +85,10 @@ for _alias, _name in {
 TEMPLATES.alias('deepseek-coder', 'deepseek_coder')
 TEMPLATES.alias('deepseek-vl', 'deepseek_vl')
 TEMPLATES.alias('deepseek-janus', 'deepseek_janus')
+for _alias, _name in {
+    'deepseekv3': 'deepseek_r1', 'deepseek_v4_flash_0731': 'deepseek_v4_flash',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _DEEPSEEK = add_family(
     'deepseek', 'DeepseekForCausalLM', template='deepseek',

@@ -12,3 +12,7 @@ TEMPLATES.add(WrittenTemplate(
 TEMPLATES.add(WrittenTemplate(
     'functionary_v3_2', functionary.write_functionary_v3_2, drops=frozenset({'reasoning'}), dialect='functionary_v3_2',
     source='functionary-medium-v3.2 chat template (llama.cpp models/templates)'))
+for _alias, _name in {
+    'functionary_medium_v3_1': 'functionary_v3_1', 'functionary_medium_v3_2': 'functionary_v3_2',
+}.items():
+    TEMPLATES.alias(_alias, _name)

@@ -122,6 +122,10 @@ TEMPLATES.alias('longwriter-llama3', 'longwriter_llama')
 TEMPLATES.alias('cogagent-chat', 'cogagent_chat')
 TEMPLATES.alias('cogagent-instruct', 'cogagent_vqa')
 TEMPLATES.alias('cogvlm2-video', 'cogvlm2_video')
+for _alias, _name in {
+    'glm4_moe_4_6': 'glm4_6', 'glm4_moe_4_7': 'glm4_7',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _CHATGLM2 = add_family(
     'chatglm2', 'ChatGLMModel', 'ChatGLMForConditionalGeneration', template='chatglm2',

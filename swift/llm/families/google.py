@@ -66,6 +66,11 @@ for _alias, _name in {
     'gemma_3n': 'gemma3n', 'gemma_4': 'gemma4', 'gemma4_v4': 'gemma4_nothinking',
 }.items():
     TEMPLATES.alias(_alias, _name)
+for _alias, _name in {
+    'gemma1': 'gemma', 'gemma_1': 'gemma', 'gemma_it': 'gemma', 'gemma2_it': 'gemma',
+    'gemma3_pythonic': 'gemma3_tools', 'function_gemma': 'functiongemma',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _PALIGEMMA = add_family(
     'paligemma', 'PaliGemmaForConditionalGeneration', template='paligemma', multimodal=True, parts=LLAVA_PARTS,

@@ -30,3 +30,7 @@ for _alias, _name in {
     'granite4': 'granite_4', 'granite_4_0': 'granite_4', 'granite4_1': 'granite_4_1',
 }.items():
     TEMPLATES.alias(_alias, _name)
+for _alias, _name in {
+    'granite3_0': 'granite_3_0', 'granite4_0': 'granite_4',
+}.items():
+    TEMPLATES.alias(_alias, _name)

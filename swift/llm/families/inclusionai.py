@@ -27,6 +27,10 @@ TEMPLATES.add(WrittenTemplate(
     source='Ling-3.0-flash chat_template (llama.cpp models/templates)'))
 for _alias in ('ling_3_flash', 'ling3_flash', 'ling_3'):
     TEMPLATES.alias(_alias, 'ling3')
+for _alias, _name in {
+    'ling_3_0_flash': 'ling3',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 add_family(
     'ling', 'BailingMoeForCausalLM', template='ling',

@@ -24,3 +24,7 @@ TEMPLATES.add(WrittenTemplate(
     'lfm2_5_instruct', write_lfm2_5_instruct, drops=frozenset({'calls', 'reasoning'}), dialect='lfm2',
     options=('keep_past_thinking',), thinking=Thinking(),
     source='LFM2.5-Instruct chat_template (llama.cpp models/templates)'))
+for _alias, _name in {
+    'lfm2_2_5': 'lfm2_5', 'lfm2_2_5_v2': 'lfm2_5', 'lfm2_5_v2': 'lfm2_5', 'lfm2_2_5_vl': 'lfm2_5_vl',
+}.items():
+    TEMPLATES.alias(_alias, _name)

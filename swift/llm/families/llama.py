@@ -93,6 +93,12 @@ TEMPLATES.alias('numina-math', 'numina')
 TEMPLATES.alias('llama3_2-vision', 'llama3_2_vision')
 TEMPLATES.alias('llama3_2-vision-generation', 'default-generation')
 TEMPLATES.alias('llama3_1-omni', 'llama3_1_omni')
+for _alias, _name in {
+    'llama_3': 'llama3', 'llama_3_1': 'llama3_1', 'llama_3_2': 'llama3_2', 'llama_3_3': 'llama3_1',
+    'llama_4': 'llama4', 'llama_2': 'llama2', 'llama3_instruct': 'llama3', 'llama_3_instruct': 'llama3',
+    'llama_2_chat': 'llama2', 'llama3_2_vision_instruct': 'llama3_2_vision', 'firefunction': 'firefunction_v2',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _LLAMA = add_family(
     'llama', 'LlamaForCausalLM', template='llama3_2', requires=('transformers>=4.43',),

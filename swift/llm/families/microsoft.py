@@ -45,6 +45,11 @@ for _alias, _name in {
 }.items():
     TEMPLATES.alias(_alias, _name)
 TEMPLATES.alias('phi3-vl', 'phi3_vision')
+for _alias, _name in {
+    'phi3_5_mini': 'phi3_5', 'phi_3_mini': 'phi3_mini', 'phi_3_small': 'phi3_small', 'phi_3_medium': 'phi3_medium',
+    'phi_3_vision': 'phi3_vision', 'phi_4_reasoning': 'phi4_reasoning', 'phi_3_5_mini': 'phi3_5',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _PHI3_VISION = add_family(
     'phi3_vision', 'Phi3VForCausalLM', template='phi3_vision', multimodal=True,

@@ -43,6 +43,10 @@ TEMPLATES.alias('minicpm-v-v2_6', 'minicpmv2_6')
 TEMPLATES.alias('minicpm-v-v2_5', 'minicpmv2_5')
 TEMPLATES.alias('minicpm-v', 'minicpm')
 TEMPLATES.alias('minicpm_v_4_5', 'minicpmv4_5')
+for _alias, _name in {
+    'minicpmv45': 'minicpmv4_5',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _MINICPM_MOE = add_family(
     'minicpm_moe', 'MiniCPMForCausalLM', template='minicpm', requires=('transformers>=4.36',),

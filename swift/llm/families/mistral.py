@@ -146,6 +146,12 @@ for _alias, _name in {
 TEMPLATES.alias('mistral-nemo', 'mistral_nemo')
 TEMPLATES.alias('wizardlm2-awq', 'wizardlm2')
 TEMPLATES.alias('wizardlm2-swift2', 'wizardlm2_moe')
+for _alias, _name in {
+    'mistral_small3_2': 'mistral_2506', 'ministral3': 'mistral_2512', 'ministral3_reasoning': 'mistral_2512_thinking',
+    'ministral_3_14b_reasoning': 'mistral_2512_thinking', 'devstral_small_2507': 'devstral',
+    'mistral3': 'mistral_small_3_tool',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _MISTRAL = add_family(
     'mistral', 'MistralForCausalLM', template='llama', requires=('transformers>=4.34',),

@@ -25,3 +25,8 @@ for _alias in ('hermes2_pro', 'hermes2_pro_tool_use', 'hermes_2_pro', 'hermes3',
     TEMPLATES.alias(_alias, 'hermes')
 TEMPLATES.alias('openhermes_2_5', 'openhermes')
 TEMPLATES.alias('xlam', 'xlam_qwen')
+for _alias, _name in {
+    'openhermes2_5': 'openhermes', 'hermes2_pro_llama3': 'hermes', 'hermes3_tool_use': 'hermes',
+    'hermes_3_tool_use': 'hermes', 'hermes_2_pro_tool_use': 'hermes',
+}.items():
+    TEMPLATES.alias(_alias, _name)

@@ -40,6 +40,11 @@ TEMPLATES.add(WrittenTemplate(
 TEMPLATES.alias('nemotron_3_5_lightning', 'nemotron_h')
 TEMPLATES.alias('nemotron_3', 'nemotron_3_nano')
 TEMPLATES.alias('nemotron_v2', 'nemotron_nano_v2')
+for _alias, _name in {
+    'nemotron3_nano': 'nemotron_3_nano', 'nemotron3_super': 'nemotron_3_super', 'nemotron3_ultra': 'nemotron_3_ultra',
+    'nemotron3_5_lightning': 'nemotron_h', 'nemotron_h_axolotl': 'nemotron_h_chatml',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 add_family(
     'nemotron_h', 'NemotronHForCausalLM', template='nemotron_h',

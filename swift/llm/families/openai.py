@@ -13,6 +13,10 @@ TEMPLATES.add(WrittenTemplate(
     source='gpt-oss-120b chat_template (llama.cpp models/templates; TRL gptoss)'))
 TEMPLATES.alias('gptoss', 'gpt_oss')
 TEMPLATES.alias('gpt-oss', 'gpt_oss')
+for _alias, _name in {
+    'gpt_oss_120b': 'gpt_oss', 'gpt_oss_20b': 'gpt_oss',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 add_family(
     'gpt_oss', 'GptOssForCausalLM', template='gpt_oss', requires=('transformers>=4.55',),

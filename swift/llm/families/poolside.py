@@ -22,3 +22,7 @@ TEMPLATES.add(WrittenTemplate(
     source='Laguna-S-2.1 chat_template (llama.cpp models/templates)'))
 TEMPLATES.alias('laguna_xs_2', 'laguna_xs')
 TEMPLATES.alias('laguna_s_2_1', 'laguna_s')
+for _alias, _name in {
+    'laguna_xs2': 'laguna_xs',
+}.items():
+    TEMPLATES.alias(_alias, _name)

@@ -116,6 +116,11 @@ TEMPLATES.alias('qwen3_instruct_2507', 'qwen3_nothinking')
 TEMPLATES.alias('qwen3_coder_next', 'qwen3_coder_functions')
 TEMPLATES.alias('qwen3_next', 'qwen3_nothinking')
 TEMPLATES.alias('modelscope-agent', 'modelscope_agent')
+for _alias, _name in {
+    'qwen25': 'qwen2_5', 'qwen2.5': 'qwen2_5', 'qwen3_5_thinking': 'qwen3_5', 'qwen3_2507': 'qwen3_nothinking',
+    'qwen35': 'qwen3_5',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _QWEN = add_family(
     'qwen', 'QWenLMHeadModel', template='qwen',

@@ -15,3 +15,7 @@ _GIGACHAT3_TEMPLATE = TEMPLATES.add(WrittenTemplate(
     source='GigaChat3-10B-A1.8B chat_template (llama.cpp models/templates)'))
 like(_GIGACHAT3_TEMPLATE, 'gigachat3_1', write=write_gigachat3_1,
      source='GigaChat3.1-10B-A1.8B chat_template (llama.cpp models/templates)')
+for _alias, _name in {
+    'gigachat_3': 'gigachat3', 'gigachat_3_1': 'gigachat3_1',
+}.items():
+    TEMPLATES.alias(_alias, _name)

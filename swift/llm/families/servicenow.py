@@ -14,3 +14,8 @@ TEMPLATES.add(WrittenTemplate(
     ending='\n<|end|>',
     thinking=Thinking(prefix='Here are my reasoning steps:\n', tags=('', '[BEGIN FINAL RESPONSE]')),
     source='Apriel-1.6-15b-Thinker chat template (llama.cpp models/templates)'))
+for _alias, _name in {
+    'apriel1_5': 'apriel_1_5', 'apriel1_6': 'apriel_1_6', 'apriel_1_6_thinker': 'apriel_1_6',
+    'apriel_1_5_thinker': 'apriel_1_5',
+}.items():
+    TEMPLATES.alias(_alias, _name)

@@ -28,6 +28,10 @@ TEMPLATES.add(WrittenTemplate(
     thinking=Thinking(prefix='<think>\n', empty='<think>\n\n</think>\n\n'),
     source='minimal template for Step5-VL of vLLM (examples)'))
 TEMPLATES.alias('step3_5_flash', 'step3_5')
+for _alias, _name in {
+    'step_3_5_flash': 'step3_5', 'stepfun3_5_flash': 'step3_5',
+}.items():
+    TEMPLATES.alias(_alias, _name)
 
 _GOT_OCR2 = add_family(
     'got_ocr2', 'GOTQwenForCausalLM', template='got_ocr2', multimodal=True,

@@ -11,3 +11,7 @@ TEMPLATES.add(WrittenTemplate(
     drops=frozenset({'reasoning'}), dialect='solar',
     thinking=Thinking(tags=('<|begin|>assistant<|think|>', '<|end|>')),
     source='Solar-Open-100B chat_template (llama.cpp models/templates)'))
+for _alias, _name in {
+    'solar_open_100b': 'solar_open',
+}.items():
+    TEMPLATES.alias(_alias, _name)

@@ -13,3 +13,7 @@ _YANDEX_TEMPLATE = TEMPLATES.add(WrittenTemplate(
 like(_YANDEX_TEMPLATE, 'yandexgpt5_lite_sft', write=write_yandexgpt_answers,
      source='the same, with the last answer behind its prompt: the official template asks for answers only')
 TEMPLATES.alias('yandexgpt', 'yandexgpt5_lite')
+for _alias, _name in {
+    'yandexgpt_5_lite': 'yandexgpt5_lite',
+}.items():
+    TEMPLATES.alias(_alias, _name)

@@ -5,6 +5,7 @@ A hostile or broken folder is told apart from a good one by reading JSON and saf
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,25 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / 'config.json')
     if not isinstance(config, dict):
         raise SwiftError(f'{folder / "config.json"} is not a JSON object.')
+    for key, right, wanted in (('model_type', _is_text, 'text'), ('architectures', _is_texts, 'a list of names'),
+                               ('auto_map', _is_map, 'an object that maps the name of a class to its code')):
+        if config.get(key) is not None and not right(config[key]):
+            raise SwiftError(f'{folder / "config.json"} has {key!r}: {json.dumps(config[key])[:100]}, which is not '
+                             f'{wanted}. Mend it, or take the file of the published model.')
     return config
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(code, str | list) for code in value.values()) and all(
+        _is_text(value.get(name, '')) for name in ('AutoConfig', 'AutoModelForCausalLM'))
 
 
 def check_config(folder: Path, config: dict[str, Any], *, trust_remote_code: bool, origin: str | None = None) -> str:

@@ -10,13 +10,14 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from swift.llm.args.groups import DataArgs, ModelArgs, TemplateArgs
+from swift.llm.dataset.convert import dump_row
 from swift.llm.dataset.hub import HubAccess
 from swift.llm.dataset.quality.check import Checker, Limits, chosen_rows, read_evaluation
 from swift.llm.dataset.quality.duplicates import NearDuplicates
@@ -62,7 +63,7 @@ def data_main(words: Sequence[str] | None = None) -> int:
     sources = open_sources(options.dataset, data, access)
     if options.command == 'preview':
         return _preview(sources, _template(options, options.max_length) if options.model else None, options.rows)
-    evaluation = open_sources(options.val_dataset, data, access, answer_required=False)
+    evaluation = open_sources(options.val_dataset, data, access, answer_required=False, flag='--val_dataset')
     return _check(sources, evaluation, options)
 
 
@@ -72,8 +73,9 @@ def _preview(sources: Sequence[Source], template: Template | None, count: int) -
             try:
                 row, form = source.recognise(raw)
                 standard = source.build(row, form)
-                print(f'{source.name_of(file)}, row {raw.number}, read as {form}')
-                print(_shown(standard, template))
+                dump_row(standard)  # refuses a text that could not be printed either
+                shown = _shown(standard, template)
+                print(f'{source.name_of(file)}, row {raw.number}, read as {form}\n{shown}')
             except RowError as e:
                 print(f'{source.name_of(file)}, row {raw.number}: can\'t be used: {e}')
             print()
@@ -82,9 +84,22 @@ def _preview(sources: Sequence[Source], template: Template | None, count: int) -
 
 def _shown(row: dict[str, Any], template: Template | None) -> str:
     if template is None:
-        return '\n'.join(f'  {turn["role"]:9} {turn["content"]}' for turn in row['messages'])
+        beside = [f'  {name}: {_json(value)}' for name, value in row.items() if name != 'messages']
+        return '\n'.join([*(line for turn in row['messages'] for line in _turn_lines(turn)), *beside])
     from swift.llm.template.preview import preview
     return preview(template.encode(row), template, color=env.wants_color() and sys.stdout.isatty())
+
+
+def _turn_lines(turn: dict[str, Any]) -> Iterator[str]:
+    """A turn and whatever it says besides its text: thoughts, calls, weights."""
+    yield f'  {turn["role"]:9} {turn["content"]}'
+    for name, value in turn.items():
+        if name not in ('role', 'content'):
+            yield f'  {"":9} {name}: {_json(value)}'
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _check(sources: Sequence[Source], val_sources: Sequence[Source], options: argparse.Namespace) -> int:
@@ -220,7 +235,12 @@ def _check_options(options: argparse.Namespace) -> None:
                          'sets and hub ids, as --dataset does.')
     if options.max_length != -1 and options.max_length < 1:
         raise UsageError(f'--max_length must be -1 (no limit) or at least 1, got {options.max_length}.')
+    if options.command == 'preview' and options.rows < 1:
+        raise UsageError(f'--rows takes a number from 1, got {options.rows}.')
     if options.command == 'check':
+        if options.output_dir is not None and Path(options.output_dir).expanduser().exists() and not Path(
+                options.output_dir).expanduser().is_dir():
+            raise UsageError(f'--output_dir {options.output_dir} is a file; it takes a folder.')
         if not 0 <= options.near_duplicates <= 1:
             raise UsageError(f'--near_duplicates takes a number from 0 to 1, got {options.near_duplicates:g}.')
         if options.ngram < 0:

@@ -19,6 +19,7 @@ from swift.utils.errors import EXIT_DONE, UsageError
 from swift.utils.registry import suggest
 
 _SHOWN = 3  # words of a list that a table shows
+_GUESSED = 'guessed'
 
 
 def models_main(words: Sequence[str] | None = None) -> int:
@@ -95,10 +96,20 @@ def _parse(command: str, what: str, words: Sequence[str] | None) -> argparse.Nam
 
 def _chosen(rows: list[dict[str, Any]], text: str, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
     wanted = text.lower()
-    chosen = [row for row in rows if any(wanted in word.lower() for word in _words(row))]
+    chosen = [row for row in rows if any(wanted in word.lower() for word in (*_words(row), *_marks(row)))]
     if not chosen:
         raise UsageError(f'--filter {text}: no {kind} has that in its name, ids or tags.{suggest(text, names)}')
     return chosen
+
+
+def _marks(row: dict[str, Any]) -> Iterator[str]:
+    """What is true or false in JSON, by the words of the table."""
+    if row.get('multimodal'):
+        yield from ('multimodal', 'multi-modal')  # SWIFT's tag was written with a hyphen
+    if row.get('huge'):
+        yield 'huge'
+    if not row.get('verified', True):
+        yield _GUESSED
 
 
 def _words(value: Any) -> Iterator[str]:
@@ -125,7 +136,7 @@ def _model_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _dataset_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (row['name'], row['ms_id'] or '', row['hf_id'] or '', _short(row['subsets']),
-            '' if row['verified'] else 'guessed', ', '.join(row['tags']))
+            '' if row['verified'] else _GUESSED, ', '.join(row['tags']))
 
 
 def _short(words: Sequence[str]) -> str:

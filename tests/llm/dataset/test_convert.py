@@ -62,7 +62,11 @@ def test_every_format(raw, messages):
 
 @pytest.mark.parametrize(('raw', 'reason'), [
     ([], 'a list, not a JSON object'),
-    ({}, 'no format has the columns'),
+    ({}, 'the row has no columns'),
+    (3, 'a row is a number, not a JSON object'),
+    ({'query': 'q', 'response': float('nan')}, 'response is NaN, not text'),
+    ({'messages': [turns('q', 'r')]}, 'messages is a list with a list in it, not a list of turns'),
+    ({'messages': [None]}, 'messages is a list with null in it, not a list of turns'),
     ({'a': 1, 'b': 2}, 'no format has the columns a, b'),
     ({'query': 'q', 'answer': 'r', 'solution': 's'}, 'answer and solution could each be the response'),
     ({'prompt': 'q', 'question': 'q', 'answer': 'r'}, 'could each be the query'),
@@ -105,6 +109,25 @@ def test_every_row_that_can_not_be_used_says_why(raw, reason):
     with pytest.raises(RowError) as caught:
         convert(raw)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize('columns', [
+    {'prompt': turns('q'), 'completion': [{'role': A, 'content': 'r'}]},
+    {'prompt': turns('q'), 'chosen': [{'role': A, 'content': 'r'}], 'rejected': [{'role': A, 'content': 'x'}]},
+    {'prompt': turns('q'), 'chosen': turns('q', 'r'), 'rejected': turns('q', 'x')},
+])
+def test_a_prompt_that_is_a_list_of_turns(columns):
+    row = convert(columns)
+    assert row['messages'] == turns('q', 'r')
+    if 'chosen' in columns:
+        assert row['rejected_messages'] == turns('q', 'x')
+    assert convert({'prompt': turns('q'), 'solution': '4'}, answer_required=False) == {
+        'messages': turns('q'), 'solution': '4'}
+
+
+def test_tools_as_anthropic_defines_them():
+    row = convert({'messages': turns('q', 'r'), 'tools': [{'name': 'f', 'input_schema': {'type': 'object'}}]})
+    assert row['tools'] == [{'type': 'function', 'function': {'name': 'f', 'parameters': {'type': 'object'}}}]
 
 
 def test_message_weights_are_kept():

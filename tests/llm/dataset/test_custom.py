@@ -106,3 +106,27 @@ def test_a_name_that_is_taken_is_not_passed_over(registry):
     add_dataset_info('{"mine": {"dataset_id": "a/b"}}')
     with pytest.raises(UsageError, match="already a data set called 'mine'"):
         add_dataset_info('{"mine": {"dataset_id": "a/c"}}')
+
+
+@pytest.mark.parametrize(('entry', 'said'), [
+    ({'dataset_path': 5}, "'dataset_path': 5; it takes text"),
+    ({'dataset_path': 'd.jsonl', 'columns': ['a']}, "'columns': .*it takes an object of names"),
+    ({'dataset_path': 'd.jsonl', 'columns': {'a': 'zzz'}}, '"columns" maps to \'zzz\', which no format has'),
+    ({'dataset_path': 'd.jsonl', 'split': 5}, "'split': 5; it takes a name or a list of names"),
+    ({'dataset_path': 'd.jsonl', 'tags': 'x'}, "'tags': \"x\"; it takes a list of names"),
+    ({'dataset_path': 'd.jsonl', 'conversations': 'x'}, "'conversations': \"x\"; it takes an object"),
+    ({'dataset_path': 'd.jsonl', 'subsets': [{'name': 'a', 'split': {}}]}, "a subset has 'split'"),
+])
+def test_a_wrong_value_in_dataset_info_is_named(registry, entry, said):
+    with pytest.raises(UsageError, match=f"--custom_dataset_info: the entry 'i'.*{said}"):
+        add_dataset_info(json.dumps({'i': entry}))
+
+
+def test_a_path_in_dataset_info_that_is_not_there(registry, tmp_path):
+    add_dataset_info(json.dumps({'i': {'dataset_path': str(tmp_path / 'gone.jsonl')}}))
+    with pytest.raises(UsageError, match=r'--dataset i: the dataset_path .*gone\.jsonl: no such file or folder'):
+        rows('i')
+    with pytest.raises(UsageError, match="--custom_dataset_info: There is already a data set called 'i'"):
+        add_dataset_info(json.dumps({'i': {'dataset_path': 'other.jsonl'}}))
+    with pytest.raises(UsageError, match="--custom_dataset_info .* can't be read"):
+        add_dataset_info(str(tmp_path))

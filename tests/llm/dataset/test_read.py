@@ -72,7 +72,7 @@ def test_json_lines_called_json(tmp_path):
     ('[{"a": 1}', "got 'the end'"),
     ('{"data":\n [1]}', 'one JSON object'),
     ('hello', "starts with 'h'"),
-    ('', "starts with ''"),
+    ('', 'is empty'),
 ])
 def test_broken_json_names_file_and_line(tmp_path, text, named):
     path = tmp_path / 'a.json'

@@ -310,6 +310,31 @@ def test_copies_of_a_known_data_set(tmp_path, monkeypatch, registry):
     assert len(asked) == 3  # a folder is read where it is
 
 
+def test_a_copy_of_rows_with_placeholders_is_filled_too(tmp_path):
+    folder = tmp_path / 'self-cognition'
+    folder.mkdir()
+    (folder / 'rows.jsonl').write_text('{"query": "q", "response": "I am {{NAME}} by {{AUTHOR}}", "tag": "en"}\n')
+    with pytest.raises(UsageError, match='needs --model_name and --model_author'):
+        opened(folder)
+    row, = rows(opened(folder, model_name=['A'], model_author=['B']))
+    assert row['messages'][-1]['content'] == 'I am A by B'
+
+
+def test_a_repository_called_like_a_data_set_in_the_package_is_fetched(tmp_path, monkeypatch):
+    asked = repository(tmp_path, monkeypatch, default=[ROW])
+    opened('someone/self-cognition', model_name=['A'], model_author=['B'])
+    assert [name for name, _ in asked] == ['someone/self-cognition']
+
+
+@pytest.mark.parametrize(('text', 'said'), [
+    ('missing.jsonl', r'--val_dataset missing\.jsonl: there is no file'), ('a.jsonl#x', '--val_dataset a.jsonl#x:'),
+    ('XX::a/b', '--val_dataset XX::a/b: unknown hub'), ('', '--val_dataset got an empty word'),
+    ('https://x.y/z.jsonl', r"--val_dataset https://x\.y/z\.jsonl is an address, which isn't fetched")])
+def test_errors_name_the_flag_that_was_used(text, said):
+    with pytest.raises(UsageError, match=said):
+        opened(text, flag='--val_dataset')
+
+
 def test_near_names_of_ids():
     with pytest.raises(UsageError, match=r'no data set of that name\. Did you mean .*alpaca-gpt4-data-zh'):
         opened('alpaca-gpt4-dat-zh')

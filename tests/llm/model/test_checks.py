@@ -30,6 +30,15 @@ def test_a_config_that_would_fetch_a_kernel_is_refused(broken, edit_config, chan
 
 
 @pytest.mark.parametrize('changes', [
+    {'architectures': 'LlamaForCausalLM'}, {'model_type': ['llama']}, {'auto_map': ['x']},
+    {'model_type': 'foo', 'auto_map': {'AutoModelForCausalLM': 5}}])
+def test_a_config_with_values_of_another_kind_is_refused(broken, edit_config, changes):
+    edit_config(**changes)
+    with pytest.raises(SwiftError, match=f"config.json has '{list(changes)[-1]}': .*, which is not "):
+        checks.read_config(broken)
+
+
+@pytest.mark.parametrize('changes', [
     {'_attn_implementation': 'flash_attention_2'}, {'_attn_implementation_autoset': True}, {'_name_or_path': 'a/b'}])
 def test_what_transformers_itself_saves_is_not_refused(broken, edit_config, changes):
     edit_config(**changes)

@@ -307,8 +307,26 @@ def test_dataset_is_another_way_to_name_files(write, capsys):
 
 @pytest.mark.parametrize(('words', 'said'), [
     (['--near_duplicates', '2'], 'from 0 to 1'), (['--ngram', '-1'], '--ngram'),
-    (['--max_length', '0'], '--max_length'),
+    (['--max_length', '0'], '--max_length'), (['--output_dir', __file__], 'is a file; it takes a folder'),
+    (['--val_dataset', 'missing.jsonl'], '--val_dataset missing.jsonl: there is no file'),
 ])
 def test_values_out_of_range(rows, words, said):
     with pytest.raises(UsageError, match=said):
         data_main(['check', str(rows), *words])
+
+
+def test_preview_without_a_model_shows_all_of_a_row(write, capsys):
+    call = {'role': 'assistant', 'reasoning_content': 'hm', 'tool_calls': [{'function': {'name': 'look_up'}}]}
+    path = write([{'messages': [{'role': 'user', 'content': 'q'}, call], 'rejected_response': 'worse', 'label': True},
+                  '{"query": "\\ud800", "response": "r"}'])
+    assert data_main(['preview', str(path)]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in ('look_up', 'hm', 'rejected_response: worse', 'label: true'))
+    assert "row 2: can't be used: a text is not valid Unicode" in out
+    with pytest.raises(UsageError, match='--rows takes a number from 1, got -2'):
+        data_main(['preview', str(path), '-n', '-2'])
+
+
+def test_a_data_set_without_rows_says_so(write, capsys):
+    assert data_main(['check', str(write([]))]) == 1
+    assert 'error: there are no rows' in capsys.readouterr().out

@@ -64,6 +64,17 @@ def test_datasets_are_listed_and_filtered(capsys):
     assert printed(capsys)[-1].startswith(f'{len(DATASETS)} data sets; of those marked')
 
 
+def test_a_filter_finds_what_the_table_says(capsys):
+    for text in ('multimodal', 'multi-modal'):
+        models_main(['--json', '--filter', text])
+        keys = {json.loads(line)['key'] for line in printed(capsys)}
+        assert {family.name for family in MODELS if family.multimodal} <= keys
+    datasets_main(['--json', '--filter', 'guessed'])
+    assert [json.loads(line)['name'] for line in printed(capsys)] == [e.name for e in DATASETS if not e.verified]
+    datasets_main(['--json', '--filter', 'huge'])
+    assert {e.name for e in DATASETS if e.huge} <= {json.loads(line)['name'] for line in printed(capsys)}
+
+
 def test_nothing_found_and_a_wrong_flag():
     with pytest.raises(UsageError, match="--filter qwen1half-7b-caht: no model .*Did you mean 'qwen1half-7b-chat'"):
         models_main(['--filter', 'qwen1half-7b-caht'])

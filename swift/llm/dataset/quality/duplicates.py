@@ -9,23 +9,30 @@ from typing import Any
 
 import numpy as np
 
+from swift.llm.dataset.convert import OTHER_CHATS
 from swift.llm.dataset.quality.words import contents, digest, runs, words_of
 from swift.utils.extras import require
 
 _PERMUTATIONS = 128  # the standard error of an estimated similarity of 0.8 is 0.035
 _SHINGLE = 5  # words
+_COMPARED_COLUMNS = ('messages', 'tools', 'rejected_response', 'rejected_tools', *OTHER_CHATS)
 _COMPARED = 50_000  # pairs of signatures compared at a time
 
 
 class ExactDuplicates:
-    """Finds rows whose turns, calls and tools are those of an earlier row. About 100 bytes a row."""
+    """Finds rows whose conversations and tools are those of an earlier row. About 100 bytes a row.
+
+    Rejected answers and other conversations count: one answer that is better than two others is two rows. A label or a
+    channel does not make another row of the same text.
+    """
 
     def __init__(self) -> None:
         self._first: dict[int, int] = {}
 
     def add(self, number: int, row: Mapping[str, Any]) -> int | None:
         """The number of the first row that is equal to this one, None where this one is the first."""
-        key = digest([json.dumps([row['messages'], row.get('tools')], ensure_ascii=False, sort_keys=True)])
+        compared = [row.get(name) for name in _COMPARED_COLUMNS]
+        key = digest([json.dumps(compared, ensure_ascii=False, sort_keys=True)])
         first = self._first.setdefault(key, number)
         return None if first == number else first
 

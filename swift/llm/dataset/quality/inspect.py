@@ -139,6 +139,8 @@ def media_paths(row: Mapping[str, Any]) -> Iterator[str]:
                 if isinstance(part, Mapping):
                     for kind in _PARTS & part.keys():
                         yield from _paths(part[kind])
+                    if part.get('type') in _PARTS:
+                        yield from _paths(part.get('value'))
 
 
 def _paths(value: Any) -> Iterator[str]:

@@ -52,8 +52,8 @@ class Lengths:
 
     def line(self) -> str:
         low, middle, high, top = np.percentile(np.frombuffer(self.values, np.int32), [0, 50, 95, 100])
-        return (f'shortest {low:.0f}, median {middle:.0f}, 95 % under {high:.0f}, longest {top:.0f}, '
-                f'all {sum(self.values)} {self.unit} a row')
+        return (f'{self.unit} a row: shortest {low:.0f}, median {middle:.0f}, 95 % under {high:.0f}, '
+                f'longest {top:.0f}; {sum(self.values)} in all')
 
 
 def draw(lengths: Sequence[tuple[str, Lengths]], max_length: int | None, folder: Path) -> Path | None:

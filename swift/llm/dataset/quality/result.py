@@ -24,9 +24,12 @@ _UNUSABLE = ('unusable', 'empty', 'no_answer', 'bad_roles', 'missing_media', 'ov
 def describe_result(result: SourceResult, limits: Limits) -> str:
     """One data set, in lines."""
     rows = f'{result.read} rows' if result.of is None else f'{result.read} of {result.of} usable rows'
+    rows = '1 row' if rows == '1 rows' else rows
     names = ' and '.join(result.formats)
     read_as = f'read as {names}' if names else 'no format recognised'
     lines = [f'{result.label}: {rows}, {read_as}, {result.ok} ok, {result.unusable} can\'t be used']
+    if not result.read:
+        lines.append('  error: there are no rows')
     if result.lengths.values:
         lines.append(f'  {result.lengths.line()}')
     if result.lengths.over:

@@ -12,7 +12,7 @@ from swift.llm.template.dialect import DIALECTS, Dialect, Parsed, Tools
 from swift.llm.template.dialects._parsing import call_of, decode_at
 
 _CALL = re.compile(
-    r'(?:(?:<\|message_sep\|>\s*)?function call<\|role_sep\|>\s*|(?P<token><\|function_call\|>)\s*)(?=\{)')
+    r'(?:(?:<\|message_sep\|>\s*)?function call<\|role_sep\|>\s*|<\|function_call\|>\s*)(?=\{)')
 _END = re.compile(r'\s*(?:<\|message_sep\|>)?\s*$')
 
 
@@ -26,7 +26,7 @@ def parse(text: str, tools: Tools = ()) -> Parsed:
         calls: list[Call] = call_of(raw)
         if calls and _END.match(text, end):
             said = text[:match.start()]
-            return Parsed(said if match['token'] else said.rstrip(), tuple(calls))
+            return Parsed(said if match[0].startswith('<|') else said.rstrip(), tuple(calls))
     return Parsed(text)
 
 

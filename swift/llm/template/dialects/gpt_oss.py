@@ -23,7 +23,7 @@ def parse(text: str, tools: Tools = ()) -> Parsed:
         except ValueError:
             return []
 
-    return extract(_CALL, text, read, tight=False)
+    return extract(_CALL, text, read)
 
 
 DIALECTS.add(Dialect('gpt_oss', parse, stop_words=('<|call|>',), source='openai/gpt-oss-120b chat_template'))

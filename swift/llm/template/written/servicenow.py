@@ -99,8 +99,10 @@ def _write_answer_1_6(c: Conversation, w: Writer, turn: Turn) -> None:
     else:
         w.said(turn)
     _write_calls(w, turn, with_ids=not is_last, needs_ids=False)
-    w.text('\n<|end|>\n' if not is_last or c.options.get('training_prompt') else '')
+    is_ended = not is_last or bool(c.options.get('training_prompt'))
+    w.text('\n<|end|>' if is_ended else '')
     w.end()
+    w.text('\n' if is_ended else '')
 
 
 def _write_system_1_6(c: Conversation, w: Writer, turn: Turn | None) -> None:

@@ -37,6 +37,13 @@ def test_exact_duplicates_compare_turns_and_tools():
     assert seen.add(4, row('q')) == 0
 
 
+def test_one_answer_better_than_two_others_is_two_rows():
+    seen = ExactDuplicates()
+    for name in ('rejected_response', 'rejected_messages'):
+        assert seen.add(0, row(name, **{name: 'a'})) is seen.add(1, row(name, **{name: 'b'})) is None
+        assert seen.add(2, row(name, **{name: 'b'})) == 1
+
+
 def test_near_duplicates_are_found_among_others():
     rows = [row(text(seed, 100)) for seed in range(60)]
     rows[40] = row(' '.join([*rows[7]['messages'][0]['content'].split()[:-2], 'other', 'end']))

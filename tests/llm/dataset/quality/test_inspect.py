@@ -114,6 +114,11 @@ def test_media_paths_leave_out_what_is_no_file():
     assert sorted(media_paths(row)) == ['/v.mp4', 'a.png', 'c.png', 'd.png']
 
 
+def test_a_part_may_name_its_medium_as_its_value():
+    parts = [{'type': 'image_url', 'value': 'a.png'}, {'type': 'text', 'value': 'what'}]
+    assert list(media_paths({'messages': [{'role': 'user', 'content': parts}]})) == ['a.png']
+
+
 def test_a_medium_may_lie_beside_the_data(tmp_path, monkeypatch):
     (tmp_path / 'a.png').touch()
     monkeypatch.chdir('/')

@@ -104,7 +104,7 @@ def test_thinking_of_bielik(policy, expected, prompt):
 def test_apriel_1_6_keeps_only_the_response_of_earlier_answers():
     answer = Message('assistant', 'hm\n[BEGIN FINAL RESPONSE]\na')
     text = marked('apriel_1_6', [Message('user', 'q'), answer, Message('user', 'p'), answer])
-    assert text.endswith('<|begin_user|>\nq\n<|begin_assistant|>\n[[a\n<|end|>\n]]<|begin_user|>\np\n'
+    assert text.endswith('<|begin_user|>\nq\n<|begin_assistant|>\n[[a\n<|end|>]]\n<|begin_user|>\np\n'
                          '<|begin_assistant|>\n[[hm\n[BEGIN FINAL RESPONSE]\na]]')
     assert marked('apriel_1_6', [Message('user', 'q')], add_generation_prompt=True).endswith(
         '\n<|begin_assistant|>\nHere are my reasoning steps:\n')
