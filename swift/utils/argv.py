@@ -28,6 +28,8 @@ def parse(parser: Parser, argv: Sequence[str], flags: Sequence[str]) -> argparse
     """
     options, unknown = parser.parse_known_args([_normal(word) for word in argv])
     if unknown:
+        if not unknown[0].startswith('-') and '--filter' in flags:
+            raise UsageError(f'{parser.prog}: unknown word {unknown[0]}. Did you mean --filter {unknown[0]}?')
         what = 'flag' if unknown[0].startswith('-') else 'word'
         raise UsageError(f'{parser.prog}: unknown {what} {unknown[0]}.{suggest(unknown[0], flags)}')
     return options

@@ -30,16 +30,23 @@ def suggest(word: str, known: Iterable[str], limit: int = 3) -> str:
     return f' Did you mean {" or ".join(repr(by_key[key]) for key in near)}?' if near else ''
 
 
+def _letters(name: str) -> str:
+    return ''.join(character for character in name.lower() if character.isalnum())
+
+
 class Registry(Generic[T]):
     """Entries by exact name, or by an alias of it.
 
     Args:
         kind: what an entry is, for messages ("template", "data set").
         package: dotted name of a package whose modules register entries when imported, or None.
+        loose: a name that is unknown as it stands finds the one entry that has the same letters and digits
+            ("Llama-3.1" finds "llama3_1").
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
+    def __init__(self, kind: str, package: str | None = None, *, loose: bool = False) -> None:
         self.kind = kind
+        self._loose = loose
         self._package = package
         self._entries: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
@@ -73,10 +80,20 @@ class Registry(Generic[T]):
             UsageError: no such entry; the message suggests near names.
         """
         entries = self._all()
-        name = self._aliases.get(name, name)
-        if name not in entries:
+        found = self._find(name)
+        if found is None:
             raise UsageError(f'Unknown {self.kind} {name!r}.{suggest(name, [*entries, *self._aliases])}')
-        return entries[name]
+        return entries[found]
+
+    def _find(self, name: object) -> str | None:
+        entries = self._all()
+        if not isinstance(name, str) or name in entries:
+            return name if isinstance(name, str) else None
+        if name in self._aliases or not self._loose:
+            return self._aliases.get(name)
+        spelled = _letters(name)
+        found = {self._aliases.get(known, known) for known in (*entries, *self._aliases) if _letters(known) == spelled}
+        return found.pop() if len(found) == 1 else None
 
     def aliases(self) -> dict[str, str]:
         """Alias -> name."""
@@ -87,7 +104,7 @@ class Registry(Generic[T]):
         return list(self._all())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._all() or name in self._aliases
+        return self._find(name) is not None
 
     def __iter__(self) -> Iterator[T]:
         return iter(list(self._all().values()))

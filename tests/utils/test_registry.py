@@ -46,3 +46,15 @@ def test_modules_of_the_package_are_imported_at_the_first_look(tmp_path, monkeyp
 @pytest.mark.parametrize('word, text', [('LORA_RNK', " Did you mean 'lora_rank'?"), ('zzz', '')])
 def test_suggestions(word, text):
     assert suggest(word, ['lora_rank', 'seed']) == text
+
+
+def test_a_loose_registry_finds_other_spellings_of_one_name():
+    strict, loose = Registry('thing'), Registry('thing', loose=True)
+    for registry in (strict, loose):
+        registry.add(Entry('llama3_1'))
+        registry.add(Entry('a-b'))
+        registry.add(Entry('a_b'))
+        registry.alias('llama31_instruct', 'llama3_1')
+    assert loose.get('Llama-3.1').name == loose.get('llama31-Instruct').name == 'llama3_1'
+    assert loose.get('a-b').name == 'a-b' and 'a.b' not in loose  # two entries: neither is meant for sure
+    assert 'Llama-3.1' not in strict

@@ -7,6 +7,7 @@ same for every row with this fault, so that reasons can be counted.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -146,6 +147,10 @@ def recognise(raw: Any, columns: Mapping[str, str] | None = None, *,
         raise RowError(f'a row read as {form} has nothing where the format needs something') from None
 
 
+# As SWIFT 2 wrote a picture into a question. HTML has no such tags, or other tags inside of them.
+_INLINE_MEDIA = re.compile(r'<(img|audio|video)>[^<>\s]+\.\w{2,5}</\1>')
+
+
 def build(row: dict[str, Any], form: str, *, answer_required: bool = True,
           with_media: bool = False) -> dict[str, Any]:
     """The second half of :func:`convert`: a standard row out of a row of a known format.
@@ -166,6 +171,10 @@ def build(row: dict[str, Any], form: str, *, answer_required: bool = True,
             standard[name] = tools
     if media and not with_media:
         raise RowError(f'the row has {next(iter(media))}, which can\'t be trained yet')
+    inline = next((found for m in messages if m['role'] == 'user' and (found := _INLINE_MEDIA.search(m['content']))),
+                  None)
+    if inline and not with_media:
+        raise RowError(f'a question holds {inline[0]}, and media can\'t be trained yet')
     standard.update(media)
     answer = _answer_column(row, form)
     standard.update((name, row[name]) for name in KEPT if name in row and name != answer)

@@ -6,13 +6,14 @@ import hashlib
 import importlib.util
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from swift.llm.dataset.convert import check_columns
-from swift.utils.errors import UsageError
+from swift.utils.errors import SwiftError, UsageError
 from swift.utils.registry import Registry, suggest
 
 RawConversion = Callable[[dict[str, Any]], dict[str, Any]]
@@ -334,6 +335,7 @@ def import_plugins(paths: Iterable[str]) -> None:
 
     Raises:
         UsageError: a path is no Python file.
+        SwiftError: the code of one fails.
     """
     for text in paths:
         path = Path(text).expanduser().resolve()
@@ -347,6 +349,10 @@ def import_plugins(paths: Iterable[str]) -> None:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-        except BaseException:
+        except BaseException as e:
             del sys.modules[name]
-            raise
+            if not isinstance(e, Exception) or isinstance(e, SwiftError):
+                raise
+            line = next((frame.lineno for frame in reversed(traceback.extract_tb(e.__traceback__))
+                         if frame.filename == str(path)), 0)
+            raise SwiftError(f'--external_plugins {text} failed in line {line}: {type(e).__name__}: {e}') from e

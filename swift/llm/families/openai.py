@@ -9,6 +9,7 @@ from swift.llm.template.written.openai import write_gpt_oss
 
 TEMPLATES.add(WrittenTemplate(
     'gpt_oss', write_gpt_oss, stop_words=('<|return|>', '<|call|>'), options=('reasoning_effort', 'model_identity'),
+    drops=frozenset({'parallel calls'}),
     dialect='gpt_oss', thinking=Thinking(tags=('<|channel|>analysis<|message|>', '<|end|>')),
     source='gpt-oss-120b chat_template (llama.cpp models/templates; TRL gptoss)'))
 TEMPLATES.alias('gptoss', 'gpt_oss')

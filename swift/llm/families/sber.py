@@ -11,7 +11,7 @@ TEMPLATES.add(WrittenTemplate(
     'gigachat', write_gigachat, drops=frozenset({'tools', 'calls', 'results', 'reasoning'}),
     source='GigaChat-20B-A3B-instruct chat_template (llama.cpp tests)'))
 _GIGACHAT3_TEMPLATE = TEMPLATES.add(WrittenTemplate(
-    'gigachat3', write_gigachat3, drops=frozenset({'reasoning'}), dialect='gigachat3',
+    'gigachat3', write_gigachat3, drops=frozenset({'reasoning', 'parallel calls'}), dialect='gigachat3',
     source='GigaChat3-10B-A1.8B chat_template (llama.cpp models/templates)'))
 like(_GIGACHAT3_TEMPLATE, 'gigachat3_1', write=write_gigachat3_1,
      source='GigaChat3.1-10B-A1.8B chat_template (llama.cpp models/templates)')

@@ -128,6 +128,11 @@ def native_loader(config: dict[str, Any]) -> str | None:
     return next(iter([*exact, *able]), None)
 
 
+def classes_of(model_type: str | None) -> list[str]:
+    """The classes of transformers that write text with models of this type; for a config.json that names none."""
+    return [classes[model_type] for classes in GENERATORS.values() if model_type in classes]
+
+
 def check_tokenizer(folder: Path) -> None:
     """Refuse a folder without a tokenizer, before transformers guesses one.
 

@@ -317,6 +317,8 @@ def _fetch(args: ModelArgs, match: Match | None) -> Path:
 def _family_of_folder(folder: Path) -> ModelFamily | None:
     """The entry that covers a folder's architecture; its template is left open where several could be meant."""
     config = checks.read_config(folder)
+    if not config.get('architectures'):
+        config['architectures'] = checks.classes_of(config.get('model_type'))
     family = settle(match_config(config))
     if family is None:
         logger.info('No entry covers %s: it is loaded by its architecture, with its own chat template.',

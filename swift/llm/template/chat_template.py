@@ -106,7 +106,8 @@ class WrittenTemplate:
             like a system message of this text (it changes with the tools, say) is ``write``'s own business.
         stop_words: further strings at which an answer ends; its terminator is found out by rendering.
         ending: what ends a last answer for training where the publisher writes nothing behind it; empty means EOS.
-        drops: which of 'system', 'tools', 'calls', 'results' and 'reasoning' the template leaves out without a word.
+        drops: which of 'system', 'tools', 'calls', 'parallel calls' (all but the first of one answer), 'results' and
+            'reasoning' the template leaves out without a word.
             Rows that have them are refused for training (reasoning only where ``--thinking`` has no place for it).
         options: switches that ``write`` reads from ``Conversation.options``.
         dialect: how calls are read back, a name in ``dialects``; empty means no tools.

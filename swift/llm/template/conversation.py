@@ -53,7 +53,7 @@ class Call:
             return cls(name, arguments, tojson(arguments), raw.get('id'), raw)
         try:
             parsed = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = arguments  # a model may have called with broken JSON, and a row may show that
         return cls(name, parsed, arguments, raw.get('id'), raw)
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from swift.llm.template.jinja import apply_chat_template
 from swift.llm.template.probes import PROBES
-from swift.utils.errors import RowError
+from swift.utils.errors import RowError, UsageError
 from swift.utils.logging import get_logger
 
 if TYPE_CHECKING:
@@ -31,14 +31,31 @@ def fitting_template(names: Sequence[str], build: Callable[[str], Template]) -> 
     Args:
         names: registered templates, the likeliest first.
         build: makes a template from a name, with the tokenizer of the checkpoint.
+
+    Raises:
+        UsageError: the checkpoint's own chat template writes nothing at all.
     """
-    for name in names:
-        if _fits(build(name)):
+    templates = {name: build(name) for name in names}
+    broken = _broken(next(iter(templates.values())).tokenizer)
+    if broken is not None:
+        raise UsageError(f'The chat template of this checkpoint can\'t be used: {broken}. Name a registered one with '
+                         f'--template: {", ".join(names)}.')
+    for name, template in templates.items():
+        if _fits(template):
             if len(names) > 1:
                 logger.info('The chat template of this checkpoint writes as the registered template %r.', name)
             return name
     logger.info("No template that is known for this model (%s) writes as the checkpoint's own chat template: that one "
                 'is used. --template NAME takes another.', ', '.join(names))
+    return None
+
+
+def _broken(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Why the checkpoint's own chat template writes not even one question and its answer; None if it does."""
+    try:
+        apply_chat_template(tokenizer, ROWS[0]['messages'])
+    except RowError as e:
+        return str(e)
     return None
 
 

@@ -11,6 +11,6 @@ from swift.utils.registry import Registry
 
 __all__ = ['PLACEHOLDERS', 'TEMPLATES', 'ChatTemplate', 'Part', 'Thinking', 'WrittenTemplate']
 
-TEMPLATES: Registry[ChatTemplate | WrittenTemplate] = Registry('template', 'swift.llm.families')
+TEMPLATES: Registry[ChatTemplate | WrittenTemplate] = Registry('template', 'swift.llm.families', loose=True)
 for _entry in BUILTIN:
     TEMPLATES.add(_entry)

@@ -98,6 +98,7 @@ class WrittenRenderer:
             'system': any(m.role == 'system' and m.content for m in messages),
             'calls': any(m.tool_calls for m in messages),
             'results': any(m.role == 'tool' for m in messages),
+            'parallel calls': any(len(m.tool_calls) > 1 for m in messages),
         }
         dropped = [what for what in has if has[what] and what in self._template.drops]
         if dropped:
@@ -138,7 +139,8 @@ def _code(write: Any) -> str:
         return repr(write)
 
 
-_SPOKEN = {'tools': 'tools', 'system': 'system text', 'calls': 'tool calls', 'results': 'tool results'}
+_SPOKEN = {'tools': 'tools', 'system': 'system text', 'calls': 'tool calls', 'results': 'tool results',
+           'parallel calls': 'second of several calls'}
 
 
 class DeclaredRenderer:

@@ -403,3 +403,10 @@ def test_half_a_surrogate_pair_is_refused():
     with pytest.raises(RowError, match='surrogate'):
         dump_row(convert({'query': 'q', 'response': json.loads('"\\ud83d"')}))
     assert dump_row(convert({'query': 'q', 'response': json.loads('"\\ud83d\\ude00"')}))
+
+
+def test_media_inside_a_question_is_not_trained_as_words():
+    row = {'query': 'What is this? <img>pictures/a.png</img>', 'response': 'A cat.'}
+    with pytest.raises(RowError, match='<img>pictures/a.png</img>'):
+        convert(row)
+    convert({'query': 'What does <video>a b</video> or <img> do in HTML?', 'response': 'x'})

@@ -8,6 +8,7 @@ import pytest
 from swift.llm.args.groups import TemplateArgs
 from swift.llm.template.encode import make_template
 from swift.llm.template.fit import fitting_template
+from swift.utils.errors import UsageError
 
 
 @pytest.fixture
@@ -38,3 +39,10 @@ def test_a_template_that_refuses_what_the_checkpoint_writes_does_not_fit(tokeniz
     theirs.chat_template = ('{% for m in messages %}{{ m.content }}{% endfor %}'
                             "{% if tools %}{{ tools[0]['function']['name'] }}{% endif %}")
     assert fit(theirs, 'default-generation') is None  # one round, no system text, no tools
+
+
+def test_a_broken_chat_template_is_named_as_what_is_wrong(tokenizer):
+    theirs = copy.deepcopy(tokenizer)
+    theirs.chat_template = '{{ raise_exception("no") }}'
+    with pytest.raises(UsageError, match="chat template of this checkpoint can't be used: .*no.*--template: smollm2"):
+        fit(theirs, 'smollm2', 'chatml')

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from swift.llm.protocol import Message
+from swift.llm.template.loss_scale import TurnWeights
 from swift.llm.template.registry import TEMPLATES
-from swift.llm.template.render import render_case
+from swift.llm.template.render import make_renderer, render_case
 from swift.utils.errors import RowError
 
 CALL = {'type': 'function', 'id': 'c1', 'function': {'name': 'f', 'arguments': {'n': 1, 's': 'a'}}}
@@ -125,3 +126,14 @@ def test_the_end_of_a_conversation_is_not_an_answer(show):
 def test_what_the_publisher_refuses_is_refused(name, messages, options, reason):
     with pytest.raises(RowError, match=reason):
         render_case(TEMPLATES.get(name), messages, options=options)
+
+
+@pytest.mark.parametrize('name', ['gpt_oss', 'gigachat3', 'gigachat3_1'])
+def test_several_calls_in_one_answer_are_refused_where_only_the_first_is_written(name):
+    calls = tuple({'function': {'name': n, 'arguments': {}}} for n in 'fg')
+    messages = [Message('user', 'x'), Message('assistant', '', tool_calls=calls)]
+    renderer = make_renderer(TEMPLATES.get(name), {})
+    with pytest.raises(RowError, match='second of several calls'):
+        renderer.render(messages, (), TurnWeights((0.0, 1.0)))
+    one = [messages[0], Message('assistant', '', tool_calls=calls[:1])]
+    assert 'f' in renderer.render(one, (), TurnWeights((0.0, 1.0))).text
