@@ -119,7 +119,14 @@ class SwiftTrainer(CheckpointingTrainer):
         parts = self._loss_parts(model, inputs, counts_accuracy=self.state.global_step % self._accuracy_steps == 0)
         tokens = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs).clamp(min=1)
         self._window.add(parts, inputs)
-        return parts.weighted_nll * (self._plan.world / tokens)
+        loss = parts.weighted_nll
+        if self._step_hook is not None:  # by tokens, so that it counts once in a step however that is cut
+            loss = loss + self._step_hook.penalty() * trained_tokens(inputs)
+        return loss * (self._plan.world / tokens)
+
+    def step_was_made(self) -> bool:
+        """Whether the last optimizer step changed weights; with fp16 one whose gradients overflow does not."""
+        return not self.accelerator.optimizer_step_was_skipped
 
     def _loss_parts(self, model: nn.Module, inputs: dict[str, torch.Tensor], counts_accuracy: bool) -> LossParts:
         return causal_lm_loss(model, inputs, head_takes_positions=self._head_takes_positions,

@@ -19,8 +19,9 @@ from swift.llm.template.collate import collate
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_rows_apart
-from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback
+from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback, StepHookCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
+from swift.tuners.registry import StepHook
 from swift.utils import env
 from swift.utils.extras import available
 from swift.utils.logging import get_logger
@@ -31,7 +32,7 @@ logger = get_logger()
 def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset,
                   eval_rows: Dataset | None, train: TrainArgs, *, run_dir: Path, seed: int, data_seed: int,
                   mixed_precision: torch.dtype, padding_free: bool | None, lora_plus_ratio: float | None,
-                  complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
+                  step_hook: StepHook | None = None, complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
     """A trainer that is ready for ``.train()``.
 
     Args:
@@ -41,6 +42,7 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         run_dir, seed, data_seed, mixed_precision: see :func:`swift.trainers.arguments.training_arguments`.
         padding_free: as typed; None tries whether this model can.
         lora_plus_ratio: learning rate of LoRA's B matrices over that of A, or None.
+        step_hook: of a tuning method that changes with the steps.
         complete_checkpoint: writes what else belongs into a checkpoint.
     """
     evaluates = eval_rows is not None and train.eval_strategy != 'no'
@@ -59,9 +61,12 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         plan=plan, data_seed=data_seed,
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
         head_takes_positions=forward_takes(bare, 'logits_to_keep') and not is_spread(bare), accuracy=train.acc_strategy,
-        accuracy_steps=train.acc_steps, lora_plus_ratio=lora_plus_ratio, complete_checkpoint=complete_checkpoint)
+        accuracy_steps=train.acc_steps, lora_plus_ratio=lora_plus_ratio, step_hook=step_hook,
+        complete_checkpoint=complete_checkpoint)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(LoopCallback(trainer.start_epoch, trainer.end_step))
+    if step_hook is not None:
+        trainer.add_callback(StepHookCallback(step_hook, trainer.step_was_made))
     trainer.add_callback(LastStepCallback(evaluates, saves=train.save_strategy != 'no'))
     trainer.add_callback(LogFileCallback(run_dir, draws=_has('matplotlib', 'images/ stays empty')))
     if not train.disable_tqdm:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from swift.trainers.plots import draw_curves
+from swift.tuners.registry import StepHook
 from swift.utils.logging import get_logger
 
 logger = get_logger()
@@ -33,6 +34,27 @@ class LoopCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
                     **kwargs: Any) -> None:
         self._end_step()
+
+
+class StepHookCallback(TrainerCallback):
+    """Tells a tuning method when training begins and when the optimizer has made a step.
+
+    Args:
+        step_was_made: False after an optimizer step that was left out, as fp16 does when gradients overflow.
+    """
+
+    def __init__(self, hook: StepHook, step_was_made: Callable[[], bool]) -> None:
+        self._hook = hook
+        self._step_was_made = step_was_made
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+                       **kwargs: Any) -> None:
+        self._hook.begin(state.max_steps)
+
+    def on_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+                          **kwargs: Any) -> None:
+        if self._step_was_made():
+            self._hook.after_optimizer(state.global_step + 1)  # global_step counts those that are over
 
 
 class LastStepCallback(TrainerCallback):

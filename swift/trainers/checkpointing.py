@@ -20,6 +20,7 @@ from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from swift.trainers.state import load_tree, random_state, save_tree, set_random_state
+from swift.tuners.registry import StepHook
 from swift.utils.errors import NonFiniteError, SwiftError
 from swift.utils.files import remove_folder, remove_leftovers, replace_folder, verify_manifest, write_manifest
 from swift.utils.logging import get_logger
@@ -35,11 +36,14 @@ class CheckpointingTrainer(Trainer):
     Args:
         complete_checkpoint: adds to a new checkpoint folder what the trainer doesn't know (``args.json``,
             the template's stop tokens); called on the writing rank before the manifest.
+        step_hook: of a tuning method that changes with the steps; its state is saved and read with the optimizer's.
     """
 
-    def __init__(self, *args, complete_checkpoint: Callable[[Path], None] = lambda folder: None, **kwargs) -> None:
+    def __init__(self, *args, complete_checkpoint: Callable[[Path], None] = lambda folder: None,
+                 step_hook: StepHook | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._complete_checkpoint = complete_checkpoint
+        self._step_hook = step_hook
         self.unsaved: str | None = None  # why the newest checkpoint could not be written
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: None) -> None:
@@ -125,6 +129,8 @@ class CheckpointingTrainer(Trainer):
             save_tree(Path(output_dir), 'optimizer', self.optimizer.state_dict())
         if self.args.should_save:
             save_tree(Path(output_dir), 'scheduler', self.lr_scheduler.state_dict())
+            if self._step_hook is not None:
+                save_tree(Path(output_dir), 'tuner', self._step_hook.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
@@ -138,6 +144,8 @@ class CheckpointingTrainer(Trainer):
                                  'run can\'t go on exactly; --resume_only_model true starts anew from its weights.')
             self.optimizer.load_state_dict(load_tree(Path(checkpoint), 'optimizer'))
         self.lr_scheduler.load_state_dict(load_tree(Path(checkpoint), 'scheduler'))
+        if self._step_hook is not None:
+            self._step_hook.load_state_dict(load_tree(Path(checkpoint), 'tuner'))
 
     def _save_scaler(self, output_dir: str) -> None:
         if self.args.should_save and self.accelerator.scaler is not None:

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from swift.utils.registry import Registry
 
 if TYPE_CHECKING:
-    from peft import PeftConfig
+    from peft import PeftConfig, PeftModel
+    from torch import Tensor
+
+
+class StepHook(Protocol):
+    """What a method that changes with the steps wants of a training loop. The loop calls, in this order:
+
+    ``load_state_dict`` (only where it goes on from a checkpoint), ``begin``, then in each step ``penalty`` for every
+    micro-batch and ``after_optimizer`` once; ``state_dict`` when it saves.
+    """
+
+    def begin(self, total_steps: int) -> None:
+        """Training is about to start and will have so many optimizer steps.
+
+        Raises:
+            UsageError: the schedule of the method does not fit into them.
+        """
+
+    def penalty(self) -> Tensor:
+        """Scalar, with gradient: added once to the mean loss of a step."""
+
+    def after_optimizer(self, step: int) -> None:
+        """Optimizer step ``step`` (the first is 1) was made; the gradients of it are still there."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A tree of tensors and JSON values with which a later process goes on exactly."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -21,11 +48,16 @@ class Tuner:
         options: a frozen dataclass; ``targets`` and ``modules_to_save`` are found in the model, every other field has
             the name of the flag that sets it.
         build: options -> peft configuration.
+        default_targets: what DEFAULT means in ``--target_modules`` whatever the family, for methods that are not made
+            for linear layers; empty for all others.
+        hook: adapted model -> what the training loop has to call, for methods that change with the steps.
     """
 
     name: str
     options: type
     build: Callable[[Any], PeftConfig]
+    default_targets: tuple[str, ...] = ()
+    hook: Callable[[PeftModel], StepHook] | None = None
 
 
 TUNERS: Registry[Tuner] = Registry('tuner', 'swift.tuners.methods')

@@ -22,7 +22,8 @@ def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[s
 
     Args:
         model: where to look.
-        words: DEFAULT or AUTO (``defaults``, or ALL without any), ALL (every linear layer), EMBEDDING, or names.
+        words: DEFAULT or AUTO (``defaults``, or ALL without any), ALL (every linear layer), EMBEDDING, LN (every
+            normalisation), or names.
         defaults: what DEFAULT stands for.
         regex: replaces ``words``; matched against whole module names.
         exclude: modules that ALL leaves out: the output head.
@@ -40,6 +41,8 @@ def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[s
             targets += _short_names(model, linear_names(model, exclude))
         elif word.upper() == _EMBEDDING:
             targets += _short_names(model, embedding_names(model))
+        elif word.upper() == _NORMS:
+            targets += _short_names(model, norm_names(model))
         else:
             targets += _checked_names(model, [word], '--target_modules')
     if not targets:

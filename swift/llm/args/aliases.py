@@ -58,6 +58,8 @@ ALIASES: dict[str, Alias] = {
     'lora_target_modules': Alias('target_modules'),
     'lora_target_regex': Alias('target_regex'),
     'lora_modules_to_save': Alias('modules_to_save'),
+    **dict.fromkeys(('boft_target_modules', 'vera_target_modules', 'ia3_target_modules'), Alias('target_modules')),
+    **dict.fromkeys(('boft_modules_to_save', 'vera_modules_to_save', 'ia3_modules_to_save'), Alias('modules_to_save')),
     'lora_bias_trainable': Alias('lora_bias'),
     'lora_lr_ratio': Alias('lorap_lr_ratio'),
     'init_lora_weights': Alias('init_weights'),
@@ -110,6 +112,7 @@ VALUES: dict[tuple[str, str], str] = {
     ('infer_backend', 'auto'): 'auto',
     ('infer_backend', 'pt'): 'transformers',
     ('tuner_backend', 'swift'): 'peft',
+    ('tuner_type', 'bone'): 'miss',
 }
 
 
@@ -156,7 +159,7 @@ REDIRECTS: dict[str, Callable[[Sequence[str]], tuple[str, Words]]] = {
 SAID_BETTER = {'use_loss_scale': 'loss_scale_config_path'}
 
 # Lists whose single word may hold several items, separated by commas
-_COMMA_LISTS = ('dataset', 'val_dataset', 'target_modules', 'modules_to_save')
+_COMMA_LISTS = ('dataset', 'val_dataset', 'target_modules', 'modules_to_save', 'ia3_feedforward_modules')
 
 
 def split_commas(name: str, word: str) -> list[str]:
@@ -218,15 +221,7 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'loading quantised weights {_LATER}.',
               'quant_method quantization_bit quant_bits hqq_axis hqq_dynamic_config_path bnb_4bit_comp_dtype '
               'bnb_4bit_compute_dtype bnb_4bit_quant_type bnb_4bit_use_double_quant bnb_4bit_quant_storage'),
-    **_refuse(f'the tuner fourierft {_LATER}.', 'fourier_n_frequency fourier_scaling'),
-    **_refuse(f'the tuner boft {_LATER}.', 'boft_block_size boft_block_num boft_n_butterfly_factor boft_dropout '
-              'boft_target_modules boft_modules_to_save'),
-    **_refuse(f'the tuner vera {_LATER}.', 'vera_rank vera_projection_prng_key vera_dropout vera_d_initial '
-              'vera_target_modules vera_modules_to_save'),
     **_refuse(f'the tuner adapter {_LATER}.', 'adapter_act adapter_length'),
-    **_refuse(f'the tuner adalora {_LATER}.', 'adalora_target_r adalora_init_r adalora_tinit adalora_tfinal '
-              'adalora_deltaT adalora_beta1 adalora_beta2 adalora_orth_reg_weight'),
-    **_refuse(f'the tuner ia3 {_LATER}.', 'ia3_feedforward_modules ia3_target_modules ia3_modules_to_save'),
     **_refuse(f'the tuner llamapro {_LATER}.', 'llamapro_num_new_blocks llamapro_num_groups'),
     **_refuse(f'the tuner reft {_LATER}.',
               'reft_layer_key reft_layers reft_rank reft_intervention_type reft_args'),
@@ -353,9 +348,10 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'longlora adalora ia3 llamapro adapter vera boft fourierft reft bone lora_llm dummy lisa'
+_TUNERS = 'longlora llamapro adapter reft lora_llm dummy lisa prompt prefix ptuning'
 NOT_YET_VALUES: dict[tuple[str, str], str] = {
-    **{('tuner_type', name): f"the tuner {name} isn't there yet; lora and full are." for name in _TUNERS.split()},
+    **{('tuner_type', name): f"the tuner {name} isn't there yet; docs/tuners.md lists those that are."
+       for name in _TUNERS.split()},
     **{('infer_backend', name): f"{name} isn't there yet; auto and transformers are."
        for name in ('vllm', 'lmdeploy', 'sglang')},
     ('tuner_backend', 'unsloth'): "unsloth isn't there yet; peft is.",

@@ -8,6 +8,7 @@ from swift.llm.args.groups import (
     DataArgs,
     GenerationArgs,
     InferArgs,
+    MethodArgs,
     ModelArgs,
     RunArgs,
     TemplateArgs,
@@ -27,6 +28,7 @@ class SftArguments(Arguments, command='sft'):
     template: TemplateArgs = field(default_factory=TemplateArgs)
     data: DataArgs = field(default_factory=DataArgs)
     tuner: TunerArgs = field(default_factory=TunerArgs)
+    method: MethodArgs = field(default_factory=MethodArgs)
     train: TrainArgs = field(default_factory=TrainArgs)
     generation: GenerationArgs = field(default_factory=GenerationArgs)
     run: RunArgs = field(default_factory=RunArgs)
@@ -40,6 +42,7 @@ class PtArguments(Arguments, command='pt'):
     template: TemplateArgs = field(default_factory=TemplateArgs)
     data: DataArgs = field(default_factory=lambda: DataArgs(lazy_tokenize=True))
     tuner: TunerArgs = field(default_factory=lambda: TunerArgs(tuner_type='full', target_modules=['ALL']))
+    method: MethodArgs = field(default_factory=MethodArgs)
     train: TrainArgs = field(default_factory=lambda: TrainArgs(eval_steps=500))
     generation: GenerationArgs = field(default_factory=GenerationArgs)
     run: RunArgs = field(default_factory=RunArgs)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift.llm.args.fields import Group, opt
+from swift.llm.args.tuner_types import TunerType
 
-_INIT_WEIGHTS = re.compile(r'true|false|gaussian|pissa|pissa_niter_[1-9]\d*|olora')
+_INIT_WEIGHTS = re.compile(r'true|false|gaussian|pissa|pissa_niter_[1-9]\d*|olora|bat')
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,11 @@ class DataArgs(Group):
 class TunerArgs(Group):
     """Which weights are trained."""
 
-    tuner_type: Literal['lora', 'full'] = opt('lora', 'lora trains a small adapter, full trains the weights '
-                                                      'themselves.')
+    tuner_type: TunerType = opt('lora', 'full trains the weights themselves; all others train an adapter, lora the '
+                                        'best known one. docs/tuners.md says what each is for.')
     target_modules: list[str] = opt(
         ['DEFAULT'], 'Modules that get an adapter: DEFAULT (those of the family), ALL (every linear layer but the '
-        'head; all-linear is the same), EMBEDDING, or names.')
+        'head; all-linear is the same), EMBEDDING, LN (every normalisation), or names.')
     target_regex: str | None = opt(None, 'Regular expression over module names; replaces --target_modules.')
     modules_to_save: list[str] = opt([], 'More modules trained and saved whole beside the adapter; EMBEDDING and LN '
                                          'are short for embeddings and norms.')
@@ -158,7 +159,8 @@ class TunerArgs(Group):
                                              'usual.', above=0)
     use_rslora: bool = opt(False, 'Scale by alpha / sqrt(rank) (rsLoRA).')
     use_dora: bool = opt(False, 'Train magnitude and direction apart (DoRA).')
-    init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, pissa, pissa_niter_N or olora.')
+    init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, pissa, pissa_niter_N or olora; '
+                                    'for miss true or bat.')
     freeze_parameters: list[str] = opt([], 'Full training: parameters whose names start so stay fixed.')
     freeze_parameters_ratio: float = opt(0.0, 'Full training: fraction of the parameters fixed, from the input up.',
                                          at_least=0, at_most=1)
@@ -169,8 +171,78 @@ class TunerArgs(Group):
     def further_problems(self) -> list[str]:
         if _INIT_WEIGHTS.fullmatch(self.init_weights):
             return []
-        return ['--init_weights takes true, false, gaussian, pissa, pissa_niter_N or olora; '
+        return ['--init_weights takes true, false, gaussian, pissa, pissa_niter_N, olora or bat; '
                 f'got {self.init_weights!r}.']
+
+
+@dataclass(frozen=True)
+class MethodArgs(Group):
+    """Settings of single tuning methods; each begins with the name of its --tuner_type."""
+
+    adalora_target_r: int = opt(8, 'AdaLoRA: average rank of a layer at the end.', at_least=1)
+    adalora_init_r: int = opt(12, 'AdaLoRA: rank of every layer at the start.', at_least=1)
+    adalora_tinit: int = opt(0, 'AdaLoRA: no rank is pruned in the first ones.', unit='steps', at_least=0)
+    adalora_tfinal: int = opt(0, 'AdaLoRA: the ranks stay in the last ones.', unit='steps', at_least=0)
+    adalora_deltaT: int = opt(1, 'AdaLoRA: from one pruning to the next.', unit='steps', at_least=1)
+    adalora_beta1: float = opt(0.85, 'AdaLoRA: smoothing of the importance.', above=0, below=1)
+    adalora_beta2: float = opt(0.85, 'AdaLoRA: smoothing of its uncertainty.', above=0, below=1)
+    adalora_orth_reg_weight: float = opt(0.5, 'AdaLoRA: weight of the orthogonality in the loss.', at_least=0)
+    ia3_feedforward_modules: list[str] = opt([], 'IA3: target modules whose inputs are scaled, not their outputs.')
+    loha_rank: int = opt(8, 'LoHa: rank of the matrices.', at_least=1)
+    loha_alpha: int = opt(8, 'LoHa: the adapter is scaled by alpha / rank.', at_least=1)
+    loha_rank_dropout: float = opt(0.0, 'LoHa: probability that a rank is left out.', at_least=0, below=1)
+    loha_module_dropout: float = opt(0.0, 'LoHa: probability that a layer goes without.', at_least=0, below=1)
+    lokr_rank: int = opt(8, 'LoKr: rank of the matrices.', at_least=1)
+    lokr_alpha: int = opt(8, 'LoKr: the adapter is scaled by alpha / rank.', at_least=1)
+    lokr_rank_dropout: float = opt(0.0, 'LoKr: probability that a rank is left out.', at_least=0, below=1)
+    lokr_module_dropout: float = opt(0.0, 'LoKr: probability that a layer goes without.', at_least=0, below=1)
+    lokr_decompose_both: bool = opt(False, 'LoKr: both factors are products.')
+    lokr_decompose_factor: int = opt(
+        -1, 'LoKr: first size of the two that a size is cut into; -1: near its root.', at_least=-1)
+    oft_block_size: int = opt(32, 'OFT: size of a block; divides the inputs of a layer.', at_least=1)
+    oft_dropout: float = opt(0.0, 'OFT: probability that a block stays fixed.', at_least=0, below=1)
+    oft_coft: bool = opt(False, 'OFT: stay within oft_eps of the identity.')
+    oft_eps: float = opt(6e-5, 'OFT: how far, with oft_coft.', above=0)
+    oft_block_share: bool = opt(False, 'OFT: one block for all of a layer.')
+    boft_block_size: int = opt(4, 'BOFT: size of a block; 0 where boft_block_num is given.', at_least=0)
+    boft_block_num: int = opt(0, 'BOFT: blocks a layer; 0 where boft_block_size is given.', at_least=0)
+    boft_n_butterfly_factor: int = opt(1, 'BOFT: factors of the rotation.', at_least=1)
+    boft_dropout: float = opt(0.0, 'BOFT: probability that a block stays fixed.', at_least=0, below=1)
+    hra_rank: int = opt(8, 'HRA: reflections a layer, an even number.', at_least=1)
+    hra_gram_schmidt: bool = opt(False, 'HRA: make the reflections orthogonal.')
+    vera_rank: int = opt(256, 'VeRA: rank of the shared matrices.', at_least=1)
+    vera_projection_prng_key: int = opt(0, 'VeRA: seed of the shared matrices.', at_least=0)
+    vera_dropout: float = opt(0.0, 'VeRA: dropout before the adapter.', at_least=0, below=1)
+    vera_d_initial: float = opt(0.1, 'VeRA: start of the vector d.')
+    randlora_rank: int = opt(32, 'RandLoRA: rank of one basis; smaller trains more.', at_least=1)
+    randlora_alpha: int = opt(640, 'RandLoRA: the adapter is scaled by alpha / rank.', at_least=1)
+    randlora_dropout: float = opt(0.0, 'RandLoRA: dropout before the adapter.', at_least=0, below=1)
+    randlora_projection_prng_key: int = opt(0, 'RandLoRA: seed of the bases.', at_least=0)
+    randlora_sparse: bool = opt(False, 'RandLoRA: bases of -1, 0 and 1.')
+    vblora_rank: int = opt(4, 'VB-LoRA: rank of the matrices.', at_least=1)
+    vblora_num_vectors: int = opt(256, 'VB-LoRA: vectors in the bank.', at_least=1)
+    vblora_vector_length: int = opt(256, 'VB-LoRA: length of one; divides inputs and outputs of a layer.', at_least=1)
+    vblora_topk: int = opt(2, 'VB-LoRA: vectors in a mixture.', at_least=1)
+    vblora_dropout: float = opt(0.0, 'VB-LoRA: dropout before the adapter.', at_least=0, below=1)
+    fourier_n_frequency: int = opt(2000, 'FourierFT: coefficients a layer.', at_least=1)
+    fourier_scaling: float = opt(300.0, 'FourierFT: scale of the difference.', above=0)
+    waveft_n_frequency: int = opt(2592, 'WaveFT: coefficients a layer.', at_least=1)
+    waveft_scaling: float = opt(25.0, 'WaveFT: scale of the difference.', above=0)
+    c3a_block_size: int = opt(256, 'C3A: size of a block; divides inputs and outputs of a layer.', at_least=1)
+    delora_rank: int = opt(8, 'DeLoRA: rank of the matrices.', at_least=1)
+    delora_lambda: int = opt(15, 'DeLoRA: start of the bound.', at_least=1)
+    delora_dropout: float = opt(0.0, 'DeLoRA: dropout before the adapter.', at_least=0, below=1)
+    hira_rank: int = opt(32, 'HiRA: rank of the matrices.', at_least=1)
+    hira_dropout: float = opt(0.0, 'HiRA: dropout before the adapter.', at_least=0, below=1)
+    gralora_rank: int = opt(32, 'GraLoRA: rank of all blocks together.', at_least=1)
+    gralora_alpha: int = opt(64, 'GraLoRA: the adapter is scaled by alpha / rank.', at_least=1)
+    gralora_dropout: float = opt(0.0, 'GraLoRA: dropout before the adapter.', at_least=0, below=1)
+    gralora_k: int = opt(2, 'GraLoRA: blocks a side; divides gralora_rank.', at_least=1)
+    shira_rank: int = opt(32, 'SHiRA: trains as many weights as a LoRA of this rank.', at_least=1)
+    shira_seed: int = opt(42, 'SHiRA: seed of their places.', at_least=0)
+    road_variant: Literal['road_1', 'road_2', 'road_4'] = opt('road_1', 'RoAd: numbers a pair and outcome.')
+    road_group_size: int = opt(64, 'RoAd: outputs in which pairs are made; divides the outputs of a layer.', at_least=1)
+    miss_dropout: float = opt(0.0, 'MiSS: dropout before the adapter.', at_least=0, below=1)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from swift.llm.args.fields import ArgumentsError
 from swift.llm.args.hf_names import OPTIMIZERS, REPORTERS, SCHEDULERS
 from swift.llm.args.parser import Arguments, flags
+from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, owner
 from swift.utils.errors import MissingExtraError
 from swift.utils.extras import available, require
 from swift.utils.registry import suggest
@@ -147,6 +148,47 @@ def freezing_is_for_full(args) -> str | None:
             if typed and args.tuner.tuner_type != 'full' else None)
 
 
+def method_flags_are_of_the_method(args) -> str | None:
+    """A typed flag of one method beside another: nobody meant that. Those of LoRA are many a script's habit, so that
+    they are only noted (``adapter_flags_without_adapter``)."""
+    chosen = args.tuner.tuner_type
+    strange = [name for name in sorted(args.explicit) if owner(name) not in (None, chosen)]
+    return (f'--{strange[0]} is for --tuner_type {owner(strange[0])}, and --tuner_type is {chosen}.'
+            if strange else None)
+
+
+def init_weights_fit_the_method(args) -> str | None:
+    value, chosen = args.tuner.init_weights, args.tuner.tuner_type
+    if chosen == 'lora' and value == 'bat':
+        return '--init_weights bat is for --tuner_type miss.'
+    if chosen == 'miss' and value not in ('true', 'bat'):
+        return f'--init_weights takes true or bat with --tuner_type miss, got {value}.'
+    return None
+
+
+def sizes_of_the_method_fit(args) -> str | None:
+    chosen, method = args.tuner.tuner_type, args.method
+    if chosen == 'adalora' and method.adalora_target_r >= method.adalora_init_r:
+        return (f'--adalora_target_r {method.adalora_target_r} must be below --adalora_init_r {method.adalora_init_r}: '
+                'ranks are only taken away.')
+    if chosen == 'boft' and bool(method.boft_block_size) == bool(method.boft_block_num):
+        return (f'--boft_block_size {method.boft_block_size} and --boft_block_num {method.boft_block_num}: one of them '
+                'must be 0.')
+    if chosen == 'gralora' and method.gralora_rank % method.gralora_k:
+        return f'--gralora_k {method.gralora_k} must divide --gralora_rank {method.gralora_rank}.'
+    if chosen == 'hra' and method.hra_rank % 2:
+        return f'--hra_rank {method.hra_rank} must be even, so that reflections cancel at the start.'
+    return None
+
+
+def adalora_sees_gradients(args) -> str | None:
+    if args.tuner.tuner_type != 'adalora':
+        return None
+    ways = [f'--{name}' for name in ('deepspeed', 'fsdp') if value_of(args, name)]
+    return (f'--tuner_type adalora needs whole gradients after each step, which {ways[0]} does not leave. Train on '
+            'one GPU or on several with NPROC_PER_NODE alone, or use lora.' if ways else None)
+
+
 def adapter_has_targets(args) -> str | None:
     tuner = args.tuner
     if tuner.tuner_type == 'full' or tuner.target_modules or tuner.target_regex:
@@ -262,12 +304,13 @@ def sampling_is_possible(args) -> str | None:
 # -------------------------------------------------------------------------------------------------------------- notes
 
 def adapter_flags_without_adapter(args) -> str | None:
-    if args.command == 'infer' or args.tuner.tuner_type != 'full':
+    if args.command == 'infer':
         return None
-    names = [name for name in flags(type(args)) if name in args.explicit
-             and (name.startswith(('lora_', 'use_rslora', 'use_dora', 'target_')) or name in ('init_weights',
-                                                                                             'modules_to_save'))]
-    return f'{_listed(names)} has no effect with --tuner_type full.' if names else None
+    chosen = args.tuner.tuner_type
+    unread = ((*LORA_FLAGS, 'lora_dtype', 'target_modules', 'target_regex', 'modules_to_save') if chosen == 'full'
+              else set(LORA_FLAGS) - set(METHODS[chosen].shared))
+    names = [name for name in flags(type(args)) if name in args.explicit and name in unread]
+    return f'{_listed(names)} has no effect with --tuner_type {chosen}.' if names else None
 
 
 def evaluation_without_rows(args) -> str | None:
@@ -303,7 +346,9 @@ COMMON: tuple[Rule, ...] = (
     self_cognition_has_names, sampling_is_possible)
 TRAINING: tuple[Rule, ...] = (
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
-    adapter_has_targets, regex_compiles, resume_folder_exists, resume_switches_need_resume, deepspeed_is_there,
+    method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
+    adalora_sees_gradients, adapter_has_targets, regex_compiles, resume_folder_exists,
+    resume_switches_need_resume, deepspeed_is_there,
     one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map, names_of_transformers_exist,
     reporters_are_installed)
 INFERENCE: tuple[Rule, ...] = (

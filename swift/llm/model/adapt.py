@@ -13,11 +13,11 @@ from peft import PeftConfig, PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
-from swift.llm.args.groups import TunerArgs
+from swift.llm.args.groups import MethodArgs, TunerArgs
 from swift.llm.model.device import DTYPES
 from swift.llm.model.registry import ModelFamily
 from swift.tuners.api import Swift, cast_adapter
-from swift.tuners.registry import TUNERS
+from swift.tuners.registry import TUNERS, StepHook
 from swift.tuners.targets import find_saved, find_targets, linear_names
 from swift.utils.errors import UsageError
 from swift.utils.logging import get_logger
@@ -30,13 +30,14 @@ _NOT_PLAIN = ('DeepseekV4GroupedLinear', 'Llama4Router', 'PhimoeTopKRouter')
 _MAMBA_TYPES = ('falcon_h1', 'mamba', 'mamba2', 'falcon_mamba', 'nemotron_h')
 
 
-def adapt(model: PreTrainedModel, tuner: TunerArgs, *,
+def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None = None,
           family: ModelFamily | None = None) -> PreTrainedModel | PeftModel:
     """Make ready for training: an adapter on a frozen model, or the model with the wanted weights frozen.
 
     Args:
         model: a loaded model; it is changed in place.
         tuner: what to train.
+        method: settings of the tuning method, None for its defaults.
         family: gives the default target modules, and which parts are frozen in full training.
 
     Raises:
@@ -49,7 +50,7 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *,
         if tuner.freeze_parameters or tuner.freeze_parameters_ratio or tuner.trainable_parameters:
             raise UsageError(f'--freeze_parameters, --freeze_parameters_ratio and --trainable_parameters belong to '
                              f'--tuner_type full; with {tuner.tuner_type} only the adapter is trained.')
-        adapted = Swift.prepare_model(model, tuner_config(tuner, model, family))
+        adapted = _prepare(model, tuner, tuner_config(tuner, model, family, method))
         if tuner.lora_dtype != 'auto':
             cast_adapter(adapted, DTYPES[tuner.lora_dtype])
     trained, total = count_parameters(adapted)
@@ -58,7 +59,24 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *,
     return adapted
 
 
-def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | None = None) -> PeftConfig:
+def step_hook(model: PreTrainedModel | PeftModel, tuner: TunerArgs) -> StepHook | None:
+    """What the training loop has to call for the method that :func:`adapt` put on ``model``; most need nothing."""
+    hook = TUNERS.get(tuner.tuner_type).hook if tuner.tuner_type != 'full' else None
+    return None if hook is None else hook(model)
+
+
+def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig) -> PeftModel:
+    """Raises:
+        UsageError: sizes of the method don't divide those of a layer, or it can't be put on such a layer.
+    """
+    try:
+        return Swift.prepare_model(model, config)
+    except (ValueError, AssertionError) as e:
+        raise UsageError(f'--tuner_type {tuner.tuner_type} does not fit this model: {e}') from e
+
+
+def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | None = None,
+                 settings: MethodArgs | None = None) -> PeftConfig:
     """The peft configuration of ``--tuner_type`` for this model.
 
     Raises:
@@ -67,12 +85,15 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
     method = TUNERS.get(tuner.tuner_type)
     aside = _not_adaptable(model)
     words = _split(tuner.target_modules)
-    defaults, regex = _present(model, family), tuner.target_regex
     by_default = [word.upper() for word in words] in (['DEFAULT'], ['AUTO'])
+    if by_default and method.default_targets:
+        words, by_default = method.default_targets, False
+    defaults, regex = _present(model, family), tuner.target_regex
     if by_default and regex is None and not (family and family.target_modules):
         regex = language_model_regex(model, family)
     targets = find_targets(model, words, defaults=defaults, regex=regex, exclude=aside)
-    options = {field.name: getattr(tuner, field.name) for field in dataclasses.fields(method.options)
+    given = vars(tuner) | vars(settings or MethodArgs())
+    options = {field.name: given[field.name] for field in dataclasses.fields(method.options)
                if field.name not in ('targets', 'modules_to_save')}
     saved = find_saved(model, _split(tuner.modules_to_save))
     return method.build(method.options(targets=targets, modules_to_save=saved, **options))

@@ -23,7 +23,7 @@ from swift.llm.dataset.load import Datasets, load_datasets
 from swift.llm.dataset.registry import import_plugins
 from swift.llm.dataset.report import check_rejected
 from swift.llm.dataset.spec import anchored
-from swift.llm.model.adapt import adapt
+from swift.llm.model.adapt import adapt, step_hook
 from swift.llm.model.load import LoadedModel, load_model
 from swift.llm.pipelines.names import check_names
 from swift.llm.template.encode import Template, check_drift, make_template
@@ -91,12 +91,12 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         data = load_datasets(args.data, template, seed=args.run.seed, run_dir=run_dir, access=HubAccess.of(args.model))
         _check_rows(template, data, args.template.allow_template_drift)
         _check_same_rows(data, resume_from)
-        model = adapt(loaded.model, args.tuner, family=loaded.family)
+        model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family)
         decided = _decided(typed, loaded, template, data)
         trainer = build_trainer(
             model, loaded.tokenizer, data.train, data.eval, args.train, run_dir=run_dir, seed=args.run.seed,
             data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
-            lora_plus_ratio=args.tuner.lorap_lr_ratio,
+            lora_plus_ratio=args.tuner.lorap_lr_ratio, step_hook=step_hook(model, args.tuner),
             complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
         if env.is_main_process():
             checkpoint.save_args(run_dir, typed, decided)

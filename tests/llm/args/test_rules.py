@@ -45,6 +45,16 @@ def test_infer_needs_no_data():
     ({'streaming_val_size': 5}, '--streaming_val_size is for --streaming'),
     ({'freeze_parameters_ratio': 0.5}, '--freeze_parameters_ratio is for --tuner_type full'),
     ({'target_modules': []}, '--target_modules is empty'),
+    ({'vera_rank': 8}, '--vera_rank is for --tuner_type vera, and --tuner_type is lora'),
+    ({'sft_type': 'boft', 'fourier_scaling': 1.0}, '--fourier_scaling is for --tuner_type fourierft'),
+    ({'sft_type': 'full', 'adalora_deltaT': 2}, '--adalora_deltaT is for --tuner_type adalora'),
+    ({'sft_type': 'adalora', 'adalora_target_r': 12}, '--adalora_target_r 12 must be below --adalora_init_r 12'),
+    ({'sft_type': 'adalora', 'fsdp': 'full_shard'}, 'adalora needs whole gradients after each step, which --fsdp'),
+    ({'sft_type': 'boft', 'boft_block_num': 2}, '--boft_block_size 4 and --boft_block_num 2: one of them must be 0'),
+    ({'sft_type': 'gralora', 'gralora_k': 5}, '--gralora_k 5 must divide --gralora_rank 32'),
+    ({'sft_type': 'hra', 'hra_rank': 3}, '--hra_rank 3 must be even'),
+    ({'sft_type': 'bone', 'init_weights': 'olora'}, '--init_weights takes true or bat with --tuner_type miss'),
+    ({'init_weights': 'bat'}, '--init_weights bat is for --tuner_type miss'),
     ({'target_regex': '('}, 'is no regular expression'),
     ({'resume_from_checkpoint': 'nowhere'}, '--resume_from_checkpoint nowhere: no such folder'),
     ({'resume_only_model': True}, '--resume_only_model needs --resume_from_checkpoint'),
@@ -121,6 +131,9 @@ def test_all_broken_rules_are_told_together():
 
 @pytest.mark.parametrize('changes, text', [
     ({'tuner_type': 'full', 'lora_rank': 4, 'use_dora': True}, '--lora_rank, --use_dora has no effect'),
+    ({'tuner_type': 'vera', 'lora_rank': 4, 'lora_dtype': 'bfloat16'}, '--lora_rank has no effect with --tuner_type '
+                                                                       'vera'),
+    ({'tuner_type': 'adalora', 'lora_rank': 4, 'lora_alpha': 8}, '--lora_rank has no effect with'),
     ({'val_dataset': ['v'], 'split_dataset_ratio': 0.1}, '--split_dataset_ratio has no effect'),
     ({'eval_steps': 5, 'split_dataset_ratio': 0}, '--eval_steps has nothing to evaluate on'),
     ({'max_steps': 5, 'num_train_epochs': 3}, '--num_train_epochs has no effect'),

@@ -68,6 +68,11 @@ def test_the_tables_are_whole():
 @pytest.mark.parametrize('argv, field, value', [
     (['--sft_type', 'full'], 'tuner_type', 'full'),
     (['--train_type', 'full'], 'tuner_type', 'full'),
+    (['--sft_type', 'adalora'], 'tuner_type', 'adalora'),
+    (['--train_type', 'bone'], 'tuner_type', 'miss'),
+    (['--adalora_deltaT', '10'], 'adalora_deltaT', 10),
+    (['--boft_target_modules', 'q_proj'], 'target_modules', ['q_proj']),
+    (['--ia3_feedforward_modules', 'up_proj,down_proj'], 'ia3_feedforward_modules', ['up_proj', 'down_proj']),
     (['--model_id_or_path', 'a/b'], 'model', 'a/b'),
     (['--use_flash_attn', 'true'], 'attn_impl', 'flash_attention_2'),
     (['--use_flash_attn'], 'attn_impl', 'flash_attention_2'),
@@ -119,7 +124,7 @@ def test_commas_split_data_sets_unless_a_file_is_called_so(tmp_path):
 
 @pytest.mark.parametrize('argv, text', [
     (['--self_cognition_sample', '500'], '--dataset self-cognition#N'),
-    (['--sft_type', 'adalora'], "--sft_type adalora: the tuner adalora isn't there yet"),
+    (['--sft_type', 'reft'], "--sft_type reft: the tuner reft isn't there yet"),
     (['--check_model_is_latest', 'true'], 'never asked'),
     (['--save_safetensors', 'false'], 'always written as safetensors'),
     (['--packing'], "isn't there yet"),

@@ -101,7 +101,7 @@ def final_weights(result):
     return load_file(next(result.last_checkpoint.glob('*model.safetensors')))
 
 
-@pytest.mark.parametrize('tuner', ['lora', 'full'])
+@pytest.mark.parametrize('tuner', ['lora', 'adalora', 'full'])
 def test_resumed_run_is_bit_identical(tiny_model_dir, chat_file, tmp_path, tuner):
     """Stops in the middle of the second epoch of three; dropout is on."""
     more = {'sft_type': tuner, 'split_dataset_ratio': 0, 'num_train_epochs': 3, 'save_steps': 4, 'seed': 7,

@@ -1,0 +1,57 @@
+"""The tuning methods that the command line knows, and whose flags are whose.
+
+The methods themselves are in ``swift/tuners/methods``; arguments may not import them, so a test compares both. A flag
+belongs to the method whose prefix it has; the few that several share are listed with each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Method:
+    """What the arguments know of a tuning method.
+
+    Attributes:
+        prefix: how the names of its own flags in ``MethodArgs`` begin.
+        shared: what it reads of the flags that LoRA has (``TunerArgs``).
+    """
+
+    prefix: str
+    shared: tuple[str, ...] = ()
+
+
+LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio', 'use_rslora', 'use_dora',
+              'init_weights')
+METHODS: dict[str, Method] = {
+    'lora': Method('lora_', LORA_FLAGS),
+    'adalora': Method('adalora_', ('lora_alpha', 'lora_dropout', 'lorap_lr_ratio')),
+    'ia3': Method('ia3_'),
+    'loha': Method('loha_'),
+    'lokr': Method('lokr_'),
+    'oft': Method('oft_'),
+    'boft': Method('boft_'),
+    'hra': Method('hra_'),
+    'vera': Method('vera_'),
+    'randlora': Method('randlora_'),
+    'vblora': Method('vblora_'),
+    'fourierft': Method('fourier_'),
+    'waveft': Method('waveft_'),
+    'c3a': Method('c3a_'),
+    'miss': Method('miss_', ('lora_rank', 'init_weights')),
+    'delora': Method('delora_'),
+    'hira': Method('hira_'),
+    'gralora': Method('gralora_'),
+    'shira': Method('shira_'),
+    'road': Method('road_'),
+    'ln_tuning': Method('ln_tuning_'),
+}
+TunerType = Literal[(*METHODS, 'full')]
+
+
+def owner(flag: str) -> str | None:
+    """The method that a flag of ``MethodArgs`` belongs to, None for any other flag."""
+    names = [name for name, method in METHODS.items() if name != 'lora' and flag.startswith(method.prefix)]
+    return names[0] if names else None

@@ -1,0 +1,275 @@
+"""One suite for every tuning method: what it may change, what it must keep, what is saved, loaded and merged.
+
+The model is a Llama of two layers, 64 wide, on the CPU in fp32. LoRA and one method of each kind run always, the
+others are ``slow``.
+"""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from swift.llm.args.groups import MethodArgs, TunerArgs
+from swift.llm.model.adapt import adapt, step_hook
+from swift.tuners.api import Swift
+from swift.tuners.registry import TUNERS
+from swift.utils.errors import UsageError
+
+OFTEN = ('lora', 'adalora', 'ia3', 'vera')  # two matrices, a schedule, a product with a vector, a shared projection
+# What has to divide the layers of the model, or would be too much for them.
+SIZES = {
+    'adalora': {'adalora_init_r': 6, 'adalora_target_r': 2}, 'ia3': {'ia3_feedforward_modules': ['down_proj']},
+    'oft': {'oft_block_size': 16}, 'vblora': {'vblora_vector_length': 16, 'vblora_num_vectors': 32},
+    'fourierft': {'fourier_n_frequency': 200}, 'waveft': {'waveft_n_frequency': 200}, 'c3a': {'c3a_block_size': 16},
+    'road': {'road_group_size': 16}, 'gralora': {'gralora_rank': 8}, 'shira': {'shira_rank': 4}}
+# Their docstrings say that they do not start as the base model; by how much the logits may differ, the rest is equal.
+START = {'fourierft': 2.0, 'c3a': 0.5, 'vblora': 0.1, 'hra': 1e-5}
+MERGED = 1e-5  # logits of about 1 in size, fp32
+IDS = torch.arange(24).view(2, 12)
+
+
+def some_methods():
+    return [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in TUNERS.names()]
+
+
+@pytest.fixture(params=some_methods())
+def method(request) -> str:
+    return request.param
+
+
+def base_model() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(
+        vocab_size=128, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False)).eval()
+
+
+def prepared(method: str):
+    """The base model with a fresh adapter, made as ``swift sft --tuner_type METHOD`` makes it."""
+    sizes = MethodArgs(**SIZES.get(method, {}))
+    return adapt(base_model(), TunerArgs(tuner_type=method, lora_dropout=0.0), method=sizes)
+
+
+def train(model, steps: int = 8, autocast: bool = False) -> list[float]:
+    """Losses of some AdamW steps on one batch."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    losses = []
+    model.train()
+    for _ in range(steps):
+        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            logits = model(input_ids=IDS).logits
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), IDS[:, 1:].flatten())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    model.eval()
+    return losses
+
+
+@torch.no_grad()
+def logits(model) -> torch.Tensor:
+    return model(IDS).logits
+
+
+def test_start_is_the_base_model(method):
+    before, after = logits(base_model()), logits(prepared(method).eval())
+    if method in START:
+        assert 0 < (after - before).abs().max() < START[method]
+    else:
+        assert torch.equal(after, before)
+
+
+def test_only_the_adapter_learns_and_the_base_model_stays_bit_equal(method):
+    model, base = prepared(method), base_model().state_dict()
+    frozen = {name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad}
+    start = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    assert start and sum(p.numel() for p in start.values()) < sum(p.numel() for p in base.values())
+    losses = train(model)
+    assert losses[-1] < losses[0]
+    after = dict(model.named_parameters())
+    assert all(torch.equal(after[name], weight) for name, weight in frozen.items())
+    assert any(not torch.equal(after[name], weight) for name, weight in start.items())
+    with model.disable_adapter():
+        assert torch.equal(logits(model), logits(base_model()))
+    assert not torch.equal(logits(model), logits(base_model()))
+    bare = model.unload().state_dict()
+    assert bare.keys() == base.keys() and all(torch.equal(bare[name], base[name]) for name in base)
+
+
+def test_saved_and_loaded_is_bit_equal(method, tmp_path):
+    model = prepared(method)
+    train(model)
+    Swift.save(model, tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ['.json', '.md', '.safetensors']
+    base = base_model()
+    torch.manual_seed(99)  # nothing that the adapter needs may come from the generator
+    assert torch.equal(logits(Swift.from_pretrained(base, tmp_path).eval()), logits(model))
+
+
+def test_merged_equals_unmerged(method):
+    model = prepared(method)
+    train(model)
+    wanted = logits(model)
+    merged = Swift.merge_and_unload(model)
+    assert type(merged) is LlamaForCausalLM
+    assert merged.state_dict().keys() == base_model().state_dict().keys()
+    torch.testing.assert_close(logits(merged), wanted, atol=MERGED, rtol=0)
+
+
+def test_recomputed_activations_give_the_same_gradients(method):
+    gradients = []
+    for recomputes in (False, True):
+        torch.manual_seed(1)
+        model = prepared(method).train()
+        if recomputes:
+            model.get_base_model().gradient_checkpointing_enable({'use_reentrant': False})
+        torch.manual_seed(2)
+        model(input_ids=IDS).logits.square().mean().backward()
+        gradients.append([p.grad for p in model.parameters() if p.requires_grad])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_learns_under_autocast(method):
+    model = prepared(method)
+    losses = train(model, autocast=True)
+    assert losses[-1] < losses[0]
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+
+
+def test_an_adapter_beside_another(method, tmp_path):
+    model = prepared(method)
+    train(model)
+    wanted = logits(model)
+    Swift.save(model, tmp_path)
+    Swift.from_pretrained(model, tmp_path, 'second')
+    model.set_adapter('second')
+    assert torch.equal(logits(model.eval()), wanted)
+
+
+_CHILD = '''
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM
+from swift.tuners.api import Swift
+
+root = Path(sys.argv[1])
+ids = torch.arange(24).view(2, 12)
+for folder in sorted(root.glob('adapter-*')):
+    base = LlamaForCausalLM.from_pretrained(root / 'base').eval()
+    model = Swift.from_pretrained(base, folder).eval()
+    with torch.no_grad():
+        same = torch.equal(model(ids).logits, load_file(folder / 'logits.safetensors')['logits'])
+    print(folder.name.removeprefix('adapter-'), same)
+'''
+
+
+@pytest.mark.parametrize('names', [OFTEN, pytest.param(None, marks=pytest.mark.slow)], ids=['often', 'all'])
+def test_loaded_in_a_fresh_process_is_bit_equal(names, tmp_path):
+    names = names or TUNERS.names()
+    base_model().save_pretrained(tmp_path / 'base')
+    for name in names:
+        model = prepared(name)
+        train(model, 3)
+        Swift.save(model, tmp_path / f'adapter-{name}')
+        save_file({'logits': logits(model)}, tmp_path / f'adapter-{name}' / 'logits.safetensors')
+    child = subprocess.run([sys.executable, '-W', 'ignore', '-c', _CHILD, str(tmp_path)], capture_output=True,
+                           text=True, timeout=600, cwd=Path(__file__).parents[2])
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split('\n')[:-1] == [f'{name} True' for name in sorted(names)]
+
+
+# ------------------------------------------------------------------------------------------------------- single methods
+
+def test_sizes_that_do_not_divide_a_layer_name_the_method():
+    with pytest.raises(UsageError, match=r'--tuner_type c3a does not fit this model: .*block'):
+        adapt(base_model(), TunerArgs(tuner_type='c3a'), method=MethodArgs(c3a_block_size=48))
+
+
+def test_feedforward_modules_of_ia3_are_among_its_targets():
+    with pytest.raises(UsageError, match='--ia3_feedforward_modules down_proj is none of the target modules: q_proj'):
+        adapt(base_model(), TunerArgs(tuner_type='ia3', target_modules=['q_proj']),
+              method=MethodArgs(ia3_feedforward_modules=['down_proj']))
+
+
+def test_ln_tuning_takes_the_normalisations_by_default_and_what_is_named_else():
+    names = {name.split('.ln_tuning')[0] for name, p in prepared('ln_tuning').named_parameters() if p.requires_grad}
+    assert len(names) == 5 and all(name.endswith('norm') for name in names)
+    model = adapt(base_model(), TunerArgs(tuner_type='ln_tuning', target_modules=['input_layernorm']))
+    assert sum(p.requires_grad for p in model.parameters()) == 2
+
+
+def adalora(total: int, **more):
+    model = adapt(base_model(), TunerArgs(tuner_type='adalora', lora_dropout=0.0), method=MethodArgs(
+        adalora_init_r=6, adalora_target_r=2, **more))
+    hook = step_hook(model, TunerArgs(tuner_type='adalora'))
+    hook.begin(total)
+    return model, hook
+
+
+def steps(model, hook, first: int, last: int, optimizer=None):
+    optimizer = optimizer or torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    for step in range(first, last + 1):
+        loss = model(input_ids=IDS).logits[:, :-1].flatten(0, 1)
+        (torch.nn.functional.cross_entropy(loss, IDS[:, 1:].flatten()) + hook.penalty()).backward()
+        optimizer.step()
+        hook.after_optimizer(step)
+        optimizer.zero_grad()
+    return optimizer
+
+
+def ranks(model) -> list[int]:
+    return [int((p != 0).sum()) for name, p in model.named_parameters() if 'lora_E' in name]
+
+
+def test_adalora_prunes_to_its_target_between_the_first_and_the_last_steps():
+    model, hook = adalora(12, adalora_tinit=3, adalora_tfinal=3)
+    optimizer = steps(model, hook, 1, 3)
+    assert ranks(model) == [6] * 14, 'nothing is pruned in the first steps'
+    steps(model, hook, 4, 9, optimizer)
+    assert sum(ranks(model)) == 2 * 14 and len(set(ranks(model))) > 1, 'two a layer on average'
+    chosen = [p != 0 for name, p in model.named_parameters() if 'lora_E' in name]
+    steps(model, hook, 10, 12, optimizer)
+    assert all(torch.equal(p != 0, kept) for kept, p in zip(
+        chosen, [p for name, p in model.named_parameters() if 'lora_E' in name], strict=True))
+
+
+def test_the_penalty_of_adalora_is_that_of_peft():
+    model, hook = adalora(12)
+    output = model(input_ids=IDS, labels=IDS)
+    plain = torch.nn.functional.cross_entropy(output.logits[:, :-1].flatten(0, 1), IDS[:, 1:].flatten())
+    torch.testing.assert_close(hook.penalty(), output.loss - plain)
+
+
+def test_adalora_goes_on_exactly_where_it_was(tmp_path):
+    model, hook = adalora(12, adalora_tfinal=2)
+    optimizer = steps(model, hook, 1, 6)
+    Swift.save(model, tmp_path)
+    state, moments = copy.deepcopy(hook.state_dict()), copy.deepcopy(optimizer.state_dict())
+    steps(model, hook, 7, 12, optimizer)
+
+    again, other = adalora(12, adalora_tfinal=2)
+    weights = load_file(tmp_path / 'adapter_model.safetensors')
+    for name, parameter in again.named_parameters():
+        if parameter.requires_grad:
+            parameter.data.copy_(weights[name.replace('.default', '')])
+    other.load_state_dict(state)
+    optimizer = torch.optim.AdamW([p for p in again.parameters() if p.requires_grad], lr=0.01)
+    optimizer.load_state_dict(moments)
+    steps(again, other, 7, 12, optimizer)
+    assert torch.equal(logits(again), logits(model)) and ranks(again) == ranks(model)
+
+
+def test_adalora_needs_steps_to_prune_in():
+    with pytest.raises(UsageError, match='--adalora_tinit 8 and --adalora_tfinal 4 leave no step .* has 12'):
+        adalora(12, adalora_tinit=8, adalora_tfinal=4)
