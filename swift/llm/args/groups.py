@@ -177,7 +177,7 @@ class TunerArgs(Group):
 
 @dataclass(frozen=True)
 class MethodArgs(Group):
-    """Settings of single tuning methods; each begins with the name of its --tuner_type."""
+    """Settings of single tuning methods; each begins with the name of its method."""
 
     adalora_target_r: int = opt(8, 'AdaLoRA: average rank of a layer at the end.', at_least=1)
     adalora_init_r: int = opt(12, 'AdaLoRA: rank of every layer at the start.', at_least=1)

@@ -178,6 +178,8 @@ def sizes_of_the_method_fit(args) -> str | None:
         return f'--gralora_k {method.gralora_k} must divide --gralora_rank {method.gralora_rank}.'
     if chosen == 'hra' and method.hra_rank % 2:
         return f'--hra_rank {method.hra_rank} must be even, so that reflections cancel at the start.'
+    if chosen == 'road' and method.road_group_size % 2:
+        return f'--road_group_size {method.road_group_size} must be even: its two halves are the pairs.'
     return None
 
 

@@ -53,6 +53,7 @@ def test_infer_needs_no_data():
     ({'sft_type': 'boft', 'boft_block_num': 2}, '--boft_block_size 4 and --boft_block_num 2: one of them must be 0'),
     ({'sft_type': 'gralora', 'gralora_k': 5}, '--gralora_k 5 must divide --gralora_rank 32'),
     ({'sft_type': 'hra', 'hra_rank': 3}, '--hra_rank 3 must be even'),
+    ({'sft_type': 'road', 'road_group_size': 7}, '--road_group_size 7 must be even'),
     ({'sft_type': 'bone', 'init_weights': 'olora'}, '--init_weights takes true or bat with --tuner_type miss'),
     ({'init_weights': 'bat'}, '--init_weights bat is for --tuner_type miss'),
     ({'target_regex': '('}, 'is no regular expression'),

@@ -110,3 +110,20 @@ def test_a_sharded_adapter_is_saved_whole_and_resumed_to_the_bit(one_process, ti
     assert len(whole) == 2 * 2 * 7  # A and B of seven linear layers in each of two blocks
     assert all(tensor.numel() for tensor in whole.values())
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_adalora_prunes_alike_on_every_process(tiny_model_dir, one_process, tmp_path):
+    """Its penalty counts once a step however that is cut, and all processes take away the same ranks."""
+    rows, _ = one_process
+    flat = options(tiny_model_dir, rows, tmp_path / 'one', sft_type='adalora', lora_dropout=0.0, max_steps=4,
+                   num_train_epochs=4, learning_rate=0.3, adalora_init_r=4, adalora_target_r=1)
+    one = sft_main(flat | {'batch_size': 5, 'gradient_accumulation_steps': 2})
+    swift_sft(2, **(flat | {'batch_size': 5, 'gradient_accumulation_steps': 1, 'output_dir': tmp_path / 'two'}))
+    expected, got = (load_file(folder / 'checkpoint-4' / 'adapter_model.safetensors')
+                     for folder in (one.run_dir, tmp_path / 'two'))
+    assert expected.keys() == got.keys()
+    pruned = [int((tensor == 0).sum()) for name, tensor in expected.items() if 'lora_E' in name]
+    assert sum(pruned) == 3 * len(pruned)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(got[name], tensor, atol=1e-6, rtol=1e-4)

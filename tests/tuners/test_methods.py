@@ -1,0 +1,37 @@
+"""From options to peft's configuration: every option arrives, and nothing else is set."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from swift.tuners.registry import TUNERS
+
+FOUND = {'targets': ['q_proj', 'v_proj'], 'modules_to_save': []}
+WORDS = {'init_weights': 'bat', 'lora_bias': 'all', 'road_variant': 'road_2', 'ia3_feedforward_modules': ['v_proj']}
+TOGETHER = {'boft_block_num': {'boft_block_size': 0}}
+
+
+def _other(field: dataclasses.Field):
+    """Another value than the default."""
+    if field.name in WORDS:
+        return WORDS[field.name]
+    step = {'bool': 1, 'int': 2, 'float': 0.05}[field.type]
+    return not field.default if field.type == 'bool' else field.default + step
+
+
+@pytest.mark.parametrize('name', TUNERS.names())
+def test_every_option_reaches_the_configuration(name):
+    method = TUNERS.get(name)
+    plain = method.build(method.options(**FOUND)).to_dict()
+    assert set(plain['target_modules']) == {'q_proj', 'v_proj'} and plain['task_type'] == 'CAUSAL_LM'
+    for field in dataclasses.fields(method.options):
+        if field.name not in FOUND:
+            value = _other(field)
+            options = method.options(**FOUND, **TOGETHER.get(field.name, {}), **{field.name: value})
+            changed = method.build(options).to_dict()
+            wanted = set(value) if isinstance(value, list) else value
+            assert [key for key in plain if plain[key] != changed[key] and changed[key] in (value, wanted)], field.name
+    saved = method.build(method.options(**(FOUND | {'modules_to_save': ['norm']}))).to_dict()
+    assert list(saved['modules_to_save']) == ['norm']
