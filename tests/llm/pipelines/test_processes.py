@@ -118,7 +118,7 @@ def test_adalora_prunes_alike_on_every_process(tiny_model_dir, one_process, tmp_
     rows, _ = one_process
     flat = options(tiny_model_dir, rows, tmp_path / 'one', sft_type='adalora', lora_dropout=0.0, max_steps=4,
                    num_train_epochs=4, learning_rate=0.3, adalora_init_r=4, adalora_target_r=1)
-    one = sft_main(flat | {'batch_size': 5, 'gradient_accumulation_steps': 2})
+    one = sft_main(flat | {'batch_size': 10, 'gradient_accumulation_steps': 1})
     swift_sft(2, **(flat | {'batch_size': 5, 'gradient_accumulation_steps': 1, 'output_dir': tmp_path / 'two'}))
     expected, got = (load_file(folder / 'checkpoint-4' / 'adapter_model.safetensors')
                      for folder in (one.run_dir, tmp_path / 'two'))
