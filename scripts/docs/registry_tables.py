@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from swift.llm.model.registry import MODELS, ModelFamily  # noqa: E402
 from scripts.docs.template_tables import proof_of  # noqa: E402
+from swift.llm.model.registry import MODELS, ModelFamily  # noqa: E402
 from tests.conformance.architectures import NOT_TRAINED, implemented, status  # noqa: E402
 
 TARGET = ROOT / 'docs' / 'models.md'
