@@ -161,6 +161,7 @@ class DeclaredRenderer:
         self._special_tokens = dict(special_tokens)
         self._controls = controls
         self._thinking = thinking
+        self._literals: dict[tuple[tuple[Part, ...] | None, int, str], str] = {}
         self._dialect = DIALECTS.get(template.dialect) if template.dialect else None
         self.is_chat = is_chat(template)
         self._answer_header = 1 + max(i for i, part in enumerate(template.prompt) if '{{QUERY}}' in part)
@@ -305,7 +306,7 @@ class DeclaredRenderer:
         if isinstance(part, tuple):
             writer.text(self._token(part)[skip:])
             return
-        for i, piece in enumerate(_PLACEHOLDER.split(part)):
+        for i, piece in enumerate(_pieces(part)):
             if i % 2 == 0:
                 writer.text(piece[skip:])
                 skip = 0
@@ -387,6 +388,12 @@ class DeclaredRenderer:
 
     def _literal(self, parts: tuple[Part, ...] | None, index: int = 0, before: str = '') -> str:
         """The text of parts that hold no content, or what stands in front of ``before`` in them."""
+        key = parts, index, before
+        if key not in self._literals:
+            self._literals[key] = self._literal_anew(*key)
+        return self._literals[key]
+
+    def _literal_anew(self, parts: tuple[Part, ...] | None, index: int, before: str) -> str:
         writer = Writer(TurnWeights(()))
         for part in parts or ():
             self._write_part(writer, part.split(before)[0] if before and isinstance(part, str) else part, index,
@@ -404,6 +411,12 @@ class DeclaredRenderer:
 
     def _trimmed(self, turn: Turn) -> str:
         return turn.content.strip() if turn.role in self._template.trim else turn.content
+
+
+@functools.cache
+def _pieces(part: str) -> tuple[str, ...]:
+    """Text and names of placeholders, in turn."""
+    return tuple(_PLACEHOLDER.split(part))
 
 
 def _empty_block(thinking: Thinking) -> str:

@@ -22,7 +22,7 @@ REASONING_TAGS = frozenset({'<think>', '</think>', '[THINK]', '[/THINK]', '<thin
 """Tags that an answer may hold as tokens even where a tokenizer flags them as special."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A piece of a rendered conversation.
 

@@ -47,6 +47,8 @@ class Writer:
         return Rendered.of(self._segments)
 
     def _add(self, text: str, weight: float, kind: str) -> None:
+        if not text:
+            return
         if self._answer is None:
             self._segments.append(Segment(text, weight, kind))
         else:
