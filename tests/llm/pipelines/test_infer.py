@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -224,9 +225,13 @@ class Child:
         self.said = ''
 
     def read_until(self, text: str) -> str:
-        """Everything said from here on until ``text``."""
+        """Everything said from here on until ``text``; fails when nothing is said for two minutes."""
         start = len(self.said)
         while text not in self.said[start:]:
+            ready, _, _ = select.select([self.process.stdout], [], [], 120)
+            if not ready:
+                self.process.kill()
+            assert ready, f'nothing more was said, {text!r} was awaited: {self.said}'
             piece = os.read(self.process.stdout.fileno(), 4096)
             assert piece, f'ended before {text!r}: {self.said}\n{self.process.stderr.read().decode()}'
             self.said += piece.decode('utf-8', 'replace')
