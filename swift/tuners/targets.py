@@ -89,6 +89,28 @@ def norm_names(model: nn.Module) -> list[str]:
             if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) or type(module).__name__.endswith('Norm')]
 
 
+def find_blocks(model: nn.Module) -> str:
+    """Full name of the list of a model's blocks (``model.layers``, ``transformer.h``).
+
+    It is the ``nn.ModuleList`` with the most parameters: experts and heads lie in lists inside it, vision towers in
+    smaller ones beside it.
+
+    Raises:
+        UsageError: the model has no list of modules.
+    """
+    sizes = {name: sum(map(_size, module.parameters())) for name, module in model.named_modules()
+             if isinstance(module, nn.ModuleList)}
+    if not sizes:
+        raise UsageError(f'{type(model).__name__} has no list of blocks (torch.nn.ModuleList), which methods that '
+                         'train or add whole blocks need.')
+    return max(sizes, key=sizes.__getitem__)
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """How many numbers it has; one that ZeRO-3 has spread over processes is empty here and keeps its size aside."""
+    return vars(parameter).get('ds_numel', parameter.numel())
+
+
 def _short_names(model: nn.Module, names: Sequence[str]) -> list[str]:
     """The last parts of ``names`` where they match just these modules, else the full names."""
     wanted = set(names)

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from swift.tuners.targets import find_saved, find_targets
+from swift.tuners.targets import find_blocks, find_saved, find_targets
 from swift.utils.errors import UsageError
 
 LINEARS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
@@ -60,3 +60,14 @@ def test_modules_to_save(llama):
         'embed_tokens', 'input_layernorm', 'post_attention_layernorm', 'norm', 'lm_head']
     with pytest.raises(UsageError, match="--modules_to_save: no module is called 'score'"):
         find_saved(llama(), ['score'])
+
+
+def test_blocks_are_the_list_with_the_most_parameters(llama):
+    assert find_blocks(llama()) == 'model.layers'
+    assert find_blocks(GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=8, n_head=2, vocab_size=16, n_positions=8))
+                       ) == 'transformer.h'
+    experts = [nn.ModuleDict({'experts': nn.ModuleList(nn.Linear(4, 4) for _ in range(3))}) for _ in range(2)]
+    tower = nn.ModuleList(nn.Linear(4, 4) for _ in range(5))
+    assert find_blocks(nn.ModuleDict({'tower': tower, 'layers': nn.ModuleList(experts)})) == 'layers'
+    with pytest.raises(UsageError, match='Sequential has no list of blocks'):
+        find_blocks(nn.Sequential(nn.Linear(2, 2)))
