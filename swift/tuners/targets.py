@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import nn
 
@@ -14,6 +14,7 @@ _DEFAULT = ('DEFAULT', 'AUTO')
 _ALL = ('ALL', 'ALL-LINEAR', 'ALL_LINEAR')
 _EMBEDDING = 'EMBEDDING'
 _NORMS = 'LN'
+_EXPERTS = 'EXPERTS'
 
 
 def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[str] = (), regex: str | None = None,
@@ -23,7 +24,7 @@ def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[s
     Args:
         model: where to look.
         words: DEFAULT or AUTO (``defaults``, or ALL without any), ALL (every linear layer), EMBEDDING, LN (every
-            normalisation), or names.
+            normalisation), or names. The name of a part (``self_attn``, ``model.visual``) means its linear layers.
         defaults: what DEFAULT stands for.
         regex: replaces ``words``; matched against whole module names.
         exclude: modules that ALL leaves out: the output head.
@@ -44,7 +45,7 @@ def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[s
         elif word.upper() == _NORMS:
             targets += _short_names(model, norm_names(model))
         else:
-            targets += _checked_names(model, [word], '--target_modules')
+            targets += _named(model, word, exclude)
     if not targets:
         raise UsageError(f'--target_modules found nothing to adapt.{_available(model)}')
     return list(dict.fromkeys(targets))
@@ -65,6 +66,85 @@ def find_saved(model: nn.Module, words: Sequence[str]) -> list[str]:
         else:
             saved += _checked_names(model, [word], '--modules_to_save')
     return list(dict.fromkeys(saved))
+
+
+def without(model: nn.Module, targets: Sequence[str] | str, *, names: Sequence[str] = (),
+            layers: Sequence[int] = ()) -> list[str]:
+    """Full names of the modules that ``targets`` mean, less some.
+
+    Args:
+        targets: what :func:`find_targets` gave.
+        names: leave these out: whole names, their ends, or parts of the model with all below them.
+        layers: keep only these blocks of the model, counted from 0; empty keeps all.
+
+    Raises:
+        UsageError: a name or a number matches nothing, or nothing is left.
+    """
+    chosen = [name for name, _ in model.named_modules() if matches_target(name, targets)]
+    for word in names:
+        left = [name for name in chosen if not f'.{name}.'.count(f'.{word}.')]
+        if len(left) == len(chosen):
+            raise UsageError(f'--exclude_modules: no module with an adapter is called {word!r}.{_available(model)}')
+        chosen = left
+    numbers = {name: int(match[1]) for name in chosen if (match := re.search(r'\.(\d+)\.', name))}
+    if lost := sorted(set(layers) - set(numbers.values())):
+        raise UsageError(f'--layers_to_transform {lost[0]}: no module with an adapter is in such a block; there are '
+                         f'{_ranges(numbers.values())}.')
+    chosen = [name for name in chosen if not layers or numbers.get(name) in set(layers)]
+    if not chosen:
+        raise UsageError('--exclude_modules leaves no module that gets an adapter.')
+    return chosen
+
+
+def find_parameters(model: nn.Module, words: Sequence[str]) -> list[str]:
+    """Names of bare parameters that get an adapter, as peft takes them: those of experts, which are no modules.
+
+    Args:
+        words: EXPERTS (every parameter of three dimensions), or names or their ends.
+
+    Raises:
+        UsageError: a name matches no parameter, or the model has no bare expert weights.
+    """
+    experts = expert_parameters(model)
+    names = [name for name, _ in model.named_parameters()]
+    found: list[str] = []
+    for word in words:
+        matching = experts if word.upper() == _EXPERTS else [word] if any(_matches(n, word) for n in names) else []
+        if not matching:
+            have = f' Bare expert weights here: {", ".join(_ends(experts))}.' if experts else (
+                ' This model has no bare expert weights: its layers are modules, which --target_modules names.')
+            raise UsageError(f'--target_parameters: no parameter is called {word!r}.{have}')
+        found += _ends(matching)
+    return list(dict.fromkeys(found))
+
+
+def expert_parameters(model: nn.Module) -> list[str]:
+    """Full names of the weights of experts that lie in one parameter ``[experts, ., .]`` instead of in modules."""
+    return [name for name, parameter in model.named_parameters()
+            if parameter.dim() == 3 and 'expert' in name and 'lora_' not in name]
+
+
+def check_pattern(model: nn.Module, flag: str, pattern: Mapping[str, float], targets: Sequence[str] | str) -> None:
+    """Raises:
+        UsageError: a key of ``--lora_rank_pattern`` or ``--lora_alpha_pattern`` is no regular expression, or is for
+            no module that gets an adapter.
+    """
+    names = [name for name, _ in model.named_modules() if matches_target(name, targets)]
+    for key in pattern:
+        try:
+            expression = re.compile(rf'(.*\.)?({key})')
+        except re.error as e:
+            raise UsageError(f'{flag}: {key!r} is not a regular expression: {e}') from e
+        if not any(expression.fullmatch(name) for name in names):
+            raise UsageError(f'{flag}: {key!r} matches the end of no module that gets an adapter, for example of '
+                             f'{names[0]}. It is a regular expression: "layers.0..*" is all of the first block.')
+
+
+def matches_target(name: str, targets: Sequence[str] | str) -> bool:
+    """peft's rule: one regular expression for whole names, or names and their ends."""
+    if isinstance(targets, str):
+        return re.fullmatch(targets, name) is not None
+    return any(_matches(name, target) for target in targets)
 
 
 def linear_names(model: nn.Module, exclude: Collection[nn.Module] = ()) -> list[str]:
@@ -109,6 +189,24 @@ def find_blocks(model: nn.Module) -> str:
 def _size(parameter: nn.Parameter) -> int:
     """How many numbers it has; one that ZeRO-3 has spread over processes is empty here and keeps its size aside."""
     return vars(parameter).get('ds_numel', parameter.numel())
+
+
+def _named(model: nn.Module, word: str, exclude: Collection[nn.Module]) -> list[str]:
+    """The module of this name; where it is a part with linear layers below, those."""
+    _checked_names(model, [word], '--target_modules')
+    parts = tuple(f'{name}.' for name, module in model.named_modules() if _matches(name, word)
+                  and not isinstance(module, nn.MultiheadAttention))
+    below = [name for name in linear_names(model, exclude) if name.startswith(parts)] if parts else []
+    return _short_names(model, below) if below else [word]
+
+
+def _ends(names: Sequence[str]) -> list[str]:
+    """Names without what counts blocks: ``mlp.experts.gate_up_proj``."""
+    return list(dict.fromkeys(re.split(r'\.\d+\.', name)[-1] for name in names))
+
+
+def _ranges(numbers: Collection[int]) -> str:
+    return f'{min(numbers)} to {max(numbers)}' if numbers else 'none with a number'
 
 
 def _short_names(model: nn.Module, names: Sequence[str]) -> list[str]:

@@ -47,7 +47,8 @@ def test_only_the_adapter_trains_and_the_start_is_the_base_model(llama):
 
 @pytest.mark.parametrize('options', [
     {}, {'use_dora': True}, {'use_rslora': True}, {'bias': 'all'}, {'init_lora_weights': 'gaussian'},
-    {'init_lora_weights': 'pissa'}, {'init_lora_weights': 'olora'}, {'modules_to_save': ['norm', 'lm_head']},
+    {'init_lora_weights': 'pissa'}, {'init_lora_weights': 'olora'}, {'init_lora_weights': 'mica'},
+    {'init_lora_weights': 'orthogonal'}, {'modules_to_save': ['norm', 'lm_head']},
     {'target_modules': ['embed_tokens', 'q_proj']}], ids=str)
 @pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
 def test_saved_loads_in_plain_peft_and_merged_equals_unmerged(llama, tmp_path, options, tied):

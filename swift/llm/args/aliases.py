@@ -101,6 +101,7 @@ VALUES: dict[tuple[str, str], str] = {
     ('target_modules', 'all-linear'): 'ALL',
     ('target_modules', 'embedding'): 'EMBEDDING',
     ('target_modules', 'all-embedding'): 'EMBEDDING',
+    ('target_parameters', 'experts'): 'EXPERTS',
     ('modules_to_save', 'embedding'): 'EMBEDDING',
     ('modules_to_save', 'all-embedding'): 'EMBEDDING',
     ('modules_to_save', 'ln'): 'LN',
@@ -159,7 +160,8 @@ REDIRECTS: dict[str, Callable[[Sequence[str]], tuple[str, Words]]] = {
 SAID_BETTER = {'use_loss_scale': 'loss_scale_config_path'}
 
 # Lists whose single word may hold several items, separated by commas
-_COMMA_LISTS = ('dataset', 'val_dataset', 'target_modules', 'modules_to_save', 'ia3_feedforward_modules')
+_COMMA_LISTS = ('dataset', 'val_dataset', 'target_modules', 'modules_to_save', 'ia3_feedforward_modules',
+                'exclude_modules', 'target_parameters')
 
 
 def split_commas(name: str, word: str) -> list[str]:
@@ -227,7 +229,6 @@ NOT_YET: dict[str, str] = {
               'reft_layer_key reft_layers reft_rank reft_intervention_type reft_args'),
     **_refuse(f'LoRA-GA {_LATER}.', 'lora_ga_batch_size lora_ga_direction lora_ga_iters lora_ga_max_length '
               'lora_ga_scale lora_ga_stable_gamma'),
-    **_refuse(f'adapters on bare parameters {_MANY_LATER}; name modules with --target_modules.', 'target_parameters'),
     **_refuse(f'starting vectors for new modules {_MANY_LATER}.', 'init_strategy'),
     **_refuse(f'choosing parameters by a regular expression {_LATER}; use --freeze_parameters and '
               '--trainable_parameters.', 'freeze_parameters_regex trainable_parameters_regex'),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from swift.llm.args.fields import Group, opt
 from swift.llm.args.tuner_types import TunerType
 
-_INIT_WEIGHTS = re.compile(r'true|false|gaussian|pissa|pissa_niter_[1-9]\d*|olora|bat')
+_INIT_WEIGHTS = re.compile(r'true|false|gaussian|orthogonal|mica|pissa|pissa_niter_[1-9]\d*|olora|bat')
 
 
 @dataclass(frozen=True)
@@ -145,22 +145,33 @@ class TunerArgs(Group):
                                         'best known one. docs/tuners.md says what each is for.')
     target_modules: list[str] = opt(
         ['DEFAULT'], 'Modules that get an adapter: DEFAULT (those of the family), ALL (every linear layer but the '
-        'head; all-linear is the same), EMBEDDING, LN (every normalisation), or names.')
+        'head; all-linear is the same), EMBEDDING, LN (every normalisation), or names; that of a part (self_attn, '
+        'model.visual) means its linear layers.')
     target_regex: str | None = opt(None, 'Regular expression over module names; replaces --target_modules.')
+    exclude_modules: list[str] = opt([], 'Modules that get no adapter though chosen above: names, their ends, or parts '
+                                         'of the model with all below them.')
+    layers_to_transform: list[int] = opt([], 'Only these blocks of the model get adapters, counted from 0; default: '
+                                             'all.', unit='blocks', at_least=0)
+    target_parameters: list[str] = opt([], 'LoRA: parameters that get an adapter though they are no modules: EXPERTS '
+                                           '(the weights of all experts) or names like mlp.experts.down_proj.')
     modules_to_save: list[str] = opt([], 'More modules trained and saved whole beside the adapter; EMBEDDING and LN '
                                          'are short for embeddings and norms.')
     lora_rank: int = opt(8, 'Rank of the adapter matrices.', at_least=1)
     lora_alpha: int = opt(32, 'The adapter is scaled by alpha / rank.', at_least=1)
     lora_dropout: float = opt(0.05, "Dropout before the adapter.", at_least=0, below=1)
-    lora_bias: Literal['none', 'all'] = opt('none', 'Which biases are trained too.')
+    lora_rank_pattern: str | None = opt(None, 'JSON map of other ranks: {"q_proj": 16, "layers.0..*": 4}. A key is a '
+                                              'regular expression for the end of a module name; the first counts.')
+    lora_alpha_pattern: str | None = opt(None, 'JSON map of other alphas, written like --lora_rank_pattern.')
+    lora_bias: Literal['none', 'all', 'lora_only'] = opt(
+        'none', 'Which biases are trained too: all, or those of modules with an adapter (lora_only).')
     lora_dtype: Literal['auto', 'bfloat16', 'float16', 'float32'] = opt(
         'auto', 'Type of the adapter weights. auto: float32 under a half-precision model.')
     lorap_lr_ratio: float | None = opt(None, 'LoRA+: learning rate of the B matrices over that of A; 10 to 16 is '
                                              'usual.', above=0)
     use_rslora: bool = opt(False, 'Scale by alpha / sqrt(rank) (rsLoRA).')
     use_dora: bool = opt(False, 'Train magnitude and direction apart (DoRA).')
-    init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, pissa, pissa_niter_N or olora; '
-                                    'for miss true or bat.')
+    init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, orthogonal, mica, pissa, '
+                                    'pissa_niter_N or olora; for miss true or bat.')
     freeze_parameters: list[str] = opt([], 'Full training: parameters whose names start so stay fixed.')
     freeze_parameters_ratio: float = opt(0.0, 'Full training: fraction of the parameters fixed, from the input up.',
                                          at_least=0, at_most=1)
@@ -169,10 +180,24 @@ class TunerArgs(Group):
     tuner_backend: Literal['peft'] = opt('peft', 'Who implements the adapter.')
 
     def further_problems(self) -> list[str]:
-        if _INIT_WEIGHTS.fullmatch(self.init_weights):
-            return []
-        return ['--init_weights takes true, false, gaussian, pissa, pissa_niter_N, olora or bat; '
-                f'got {self.init_weights!r}.']
+        problems = [] if _INIT_WEIGHTS.fullmatch(self.init_weights) else [
+            '--init_weights takes true, false, gaussian, orthogonal, mica, pissa, pissa_niter_N, olora or bat; '
+            f'got {self.init_weights!r}.']
+        return problems + [problem for name, above in (('lora_rank_pattern', int), ('lora_alpha_pattern', (int, float)))
+                           if (problem := _pattern_problem(name, self.__dict__[name], above))]
+
+
+def _pattern_problem(name: str, text: str | None, numbers: type | tuple[type, ...]) -> str | None:
+    """A problem with a JSON map from names to numbers above 0."""
+    try:
+        value = json.loads(text or '{}')
+    except ValueError as e:
+        return f'--{name} is not JSON ({e}): {text}'
+    if not isinstance(value, dict):
+        return f'--{name} takes a JSON map from names to numbers, got {text}'
+    bad = [key for key, number in value.items() if isinstance(number, bool) or not isinstance(number, numbers)
+           or number <= 0]
+    return f'--{name}: {bad[0]!r} needs a number above 0, got {value[bad[0]]!r}.' if bad else None
 
 
 @dataclass(frozen=True)

@@ -159,11 +159,32 @@ def method_flags_are_of_the_method(args) -> str | None:
 
 def init_weights_fit_the_method(args) -> str | None:
     value, chosen = args.tuner.init_weights, args.tuner.tuner_type
+    if chosen == 'lora' and value == 'orthogonal':
+        odd = [rank for rank in (args.tuner.lora_rank, *json.loads(args.tuner.lora_rank_pattern or '{}').values())
+               if rank % 2]
+        return f'--init_weights orthogonal needs even ranks, got {odd[0]}.' if odd else None
     if chosen == 'lora' and value == 'bat':
         return '--init_weights bat is for --tuner_type miss.'
     if chosen == 'miss' and value not in ('true', 'bat'):
         return f'--init_weights takes true or bat with --tuner_type miss, got {value}.'
     return None
+
+
+def targets_have_something_to_be(args) -> str | None:
+    """Flags that say more about the modules with an adapter, where there are none."""
+    tuner = args.tuner
+    typed = [name for name in ('exclude_modules', 'layers_to_transform', 'target_parameters') if value_of(args, name)]
+    if typed and tuner.tuner_type == 'full':
+        return f'--{typed[0]} is about adapters, and --tuner_type is full.'
+    if tuner.target_parameters and tuner.tuner_type != 'lora':
+        return f'--target_parameters is for --tuner_type lora, and --tuner_type is {tuner.tuner_type}.'
+    if not tuner.target_parameters:
+        return None
+    if 'lora_dropout' in args.explicit and tuner.lora_dropout:
+        return f'--target_parameters allows no dropout: leave --lora_dropout {tuner.lora_dropout} out, or make it 0.'
+    wrong = [f'--{name} {str(value_of(args, name)).lower()}' for name in ('use_dora', 'init_weights', 'lora_bias')
+             if value_of(args, name) not in (False, 'true', 'none')]
+    return f'--target_parameters does not go with {wrong[0]}.' if wrong else None
 
 
 def sizes_of_the_method_fit(args) -> str | None:
@@ -193,7 +214,7 @@ def adalora_sees_gradients(args) -> str | None:
 
 def adapter_has_targets(args) -> str | None:
     tuner = args.tuner
-    if tuner.tuner_type == 'full' or tuner.target_modules or tuner.target_regex:
+    if tuner.tuner_type == 'full' or tuner.target_modules or tuner.target_regex or tuner.target_parameters:
         return None
     return '--target_modules is empty: name modules, or DEFAULT or ALL.'
 
@@ -349,6 +370,7 @@ COMMON: tuple[Rule, ...] = (
 TRAINING: tuple[Rule, ...] = (
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
+    targets_have_something_to_be,
     adalora_sees_gradients, adapter_has_targets, regex_compiles, resume_folder_exists,
     resume_switches_need_resume, deepspeed_is_there,
     one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map, names_of_transformers_exist,

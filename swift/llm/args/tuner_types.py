@@ -24,7 +24,7 @@ class Method:
 
 
 LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio', 'use_rslora', 'use_dora',
-              'init_weights')
+              'init_weights', 'lora_rank_pattern', 'lora_alpha_pattern', 'target_parameters')
 METHODS: dict[str, Method] = {
     'lora': Method('lora_', LORA_FLAGS),
     'adalora': Method('adalora_', ('lora_alpha', 'lora_dropout', 'lorap_lr_ratio')),

@@ -6,8 +6,10 @@ Nothing here knows about optimizers or steps.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from peft import PeftConfig, PeftModel
 from torch import nn
@@ -18,7 +20,15 @@ from swift.llm.model.device import DTYPES
 from swift.llm.model.registry import ModelFamily
 from swift.tuners.api import Swift, cast_adapter
 from swift.tuners.registry import TUNERS, StepHook
-from swift.tuners.targets import find_saved, find_targets, linear_names
+from swift.tuners.targets import (
+    check_pattern,
+    expert_parameters,
+    find_parameters,
+    find_saved,
+    find_targets,
+    linear_names,
+    without,
+)
 from swift.utils.errors import UsageError
 from swift.utils.logging import get_logger
 
@@ -91,12 +101,29 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
     defaults, regex = _present(model, family), tuner.target_regex
     if by_default and regex is None and not (family and family.target_modules):
         regex = language_model_regex(model, family)
-    targets = find_targets(model, words, defaults=defaults, regex=regex, exclude=aside)
-    given = vars(tuner) | vars(settings or MethodArgs())
+    only_parameters = tuner.target_parameters and not words and regex is None
+    targets = [] if only_parameters else find_targets(model, words, defaults=defaults, regex=regex, exclude=aside)
+    if tuner.exclude_modules or tuner.layers_to_transform:
+        targets = without(model, targets, names=tuner.exclude_modules, layers=tuner.layers_to_transform)
+    for name in ('lora_rank_pattern', 'lora_alpha_pattern'):
+        check_pattern(model, f'--{name}', json.loads(vars(tuner)[name] or '{}'), targets)
+    given = vars(tuner) | vars(settings or MethodArgs()) | _on_parameters(model, tuner)
     options = {field.name: given[field.name] for field in dataclasses.fields(method.options)
                if field.name not in ('targets', 'modules_to_save')}
     saved = find_saved(model, _split(tuner.modules_to_save))
     return method.build(method.options(targets=targets, modules_to_save=saved, **options))
+
+
+def _on_parameters(model: nn.Module, tuner: TunerArgs) -> dict[str, Any]:
+    """The options of ``--target_parameters``, under which there is no dropout: its adapters are added to weights."""
+    if not tuner.target_parameters:
+        if tuner.tuner_type == 'lora' and expert_parameters(model):
+            logger.info('The experts of this model are bare parameters and get no adapter; --target_parameters EXPERTS '
+                        'gives them one.')
+        return {}
+    if tuner.lora_dropout:
+        logger.info('--target_parameters: trained without --lora_dropout, which adapters on parameters can not have.')
+    return {'target_parameters': find_parameters(model, _split(tuner.target_parameters)), 'lora_dropout': 0.0}
 
 
 def _not_adaptable(model: PreTrainedModel) -> list[nn.Module]:
