@@ -35,7 +35,7 @@ ALLOWED = {
 }
 # What may not be imported when a module of these is imported: they must stay light.
 LIGHT = ('swift.cli', 'swift.utils', 'swift.version', 'swift.llm.args', 'swift.llm.protocol', 'swift.llm.families',
-         'swift.llm.dataset.catalog', 'swift.tuners.methods')
+         'swift.llm.dataset.catalog')
 STDLIB_ONLY_FILES = {'registry.py', '__main__.py'}
 
 

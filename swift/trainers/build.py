@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from peft import PeftModel
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.integrations import TensorBoardCallback
@@ -21,6 +20,7 @@ from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_rows_apart
 from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback, StepHookCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
+from swift.tuners.api import base_model
 from swift.tuners.registry import StepHook
 from swift.utils import env
 from swift.utils.extras import available
@@ -50,7 +50,7 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
                                    mixed_precision=mixed_precision, evaluates=evaluates)
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
                     rank=max(env.rank(), 0), world=env.world_size())
-    bare = model.get_base_model() if isinstance(model, PeftModel) else model
+    bare = base_model(model)
     if wants_recompute(train.gradient_checkpointing):
         enable_recompute(bare)
     one_line = _padding_free(bare, padding_free, sharded=shards_parameters(

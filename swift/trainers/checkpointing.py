@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from swift.trainers.state import load_tree, random_state, save_tree, set_random_state
+from swift.tuners.api import Adapted
 from swift.tuners.registry import StepHook
 from swift.utils.errors import NonFiniteError, SwiftError
 from swift.utils.files import remove_folder, remove_leftovers, replace_folder, verify_manifest, write_manifest
@@ -109,7 +109,7 @@ class CheckpointingTrainer(Trainer):
         folder = output_dir or self.args.output_dir
         model = self.accelerator.unwrap_model(self.model)
         # peft would ask the hub whether the base model's embeddings were resized; ours never are
-        more = {'save_embedding_layers': False} if isinstance(model, PeftModel) else {}
+        more = {'save_embedding_layers': False} if isinstance(model, Adapted) else {}
         model.save_pretrained(folder, state_dict=state_dict, **more)
         if self.processing_class is not None:
             try:

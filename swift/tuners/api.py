@@ -1,11 +1,16 @@
-"""``Swift``: put adapters on a model, load them, merge them. Plain peft underneath, and nothing of peft is changed."""
+"""``Swift``: put adapters on a model, choose among them, save, load and merge them.
+
+Methods that peft has are plain peft underneath (a :class:`peft.PeftModel`, and nothing of peft is changed); methods
+that it lacks are ours (a :class:`swift.tuners.model.SwiftModel`); both go on one model together.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
@@ -13,107 +18,249 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
 
-from swift.utils.errors import NonFiniteError, SwiftError, UsageError
+from swift.tuners import files
+from swift.tuners.merging import check_untied, merge_layers, merge_layers_reversibly, unmerge_layers, untie_embeddings
+from swift.tuners.model import SwiftModel
+from swift.tuners.native import NativeConfig
+from swift.tuners.targets import parameter_size
+from swift.utils.errors import SwiftError, UsageError
 
-__all__ = ['LoraConfig', 'Swift', 'cast_adapter']
+__all__ = ['LoraConfig', 'Swift', 'SwiftModel', 'TrainableParameters', 'base_model', 'cast_adapter']
 
-DEFAULT_ADAPTER = 'default'
-_CONFIG, _WEIGHTS = 'adapter_config.json', 'adapter_model.safetensors'
+Config = PeftConfig | NativeConfig
+Adapted = PeftModel | SwiftModel
+
+
+class TrainableParameters(NamedTuple):
+    """How many numbers are trained, and how many there are."""
+
+    trained: int
+    total: int
+
+    def __str__(self) -> str:
+        return f'training {self.trained:,} of {self.total:,} parameters ({100 * self.trained / self.total:.2f} %)'
 
 
 class Swift:
     """The public door to adapters; every method is a function of its arguments."""
 
     @staticmethod
-    def prepare_model(model: nn.Module, config: PeftConfig | Mapping[str, PeftConfig]) -> PeftModel:
-        """Freeze ``model`` and add one adapter, or one for each named configuration (the first is active).
+    def prepare_model(model: nn.Module, config: Config | Mapping[str, Config]) -> Adapted:
+        """Freeze ``model`` and add one adapter, or one for each named configuration; all of them are active.
 
         Called again on an adapted model, it adds to what is there.
 
         Args:
             model: any torch module, or what this returned before.
-            config: goes to peft unchanged.
+            config: configurations of peft, which go to peft unchanged, and of ours (``swift.tuners.methods``), mixed
+                as you like. One without a name is called ``default``.
+
+        Returns:
+            A :class:`peft.PeftModel`, or a :class:`SwiftModel` when one of the configurations is ours.
 
         Raises:
-            UsageError: an adapter of this name is there already, or no configuration was given.
+            UsageError: an adapter of this name is there already, no configuration was given, or one doesn't fit.
         """
-        configs = dict(config) if isinstance(config, Mapping) else {DEFAULT_ADAPTER: config}
+        configs = dict(config) if isinstance(config, Mapping) else {files.DEFAULT: config}
         if not configs:
             raise UsageError('Swift.prepare_model needs at least one configuration.')
+        present = adapter_names(model)
         for name, one in configs.items():
-            if not isinstance(one, PeftConfig):
-                raise UsageError(f'Swift.prepare_model takes peft configurations, got {type(one).__name__}.')
-            if not isinstance(model, PeftModel):
-                with _no_deprecations():
-                    model = get_peft_model(model, one, adapter_name=name)
-            elif name in model.peft_config:
+            files.check_name(name)
+            if not isinstance(one, PeftConfig | NativeConfig):
+                raise UsageError('Swift.prepare_model takes peft configurations and those of swift.tuners.methods, '
+                                 f'got {type(one).__name__}.')
+            if name in present:
                 raise UsageError(f'There is already an adapter called {name!r}; pass {{"another name": config}}.')
-            else:
-                model.add_adapter(name, one)
+        active = Swift.active(model)
+        for name, one in configs.items():
+            if isinstance(one, PeftConfig):
+                model = _add_peft(model, name, one)
+        ours = {name: one for name, one in configs.items() if isinstance(one, NativeConfig)}
+        if ours and not isinstance(model, SwiftModel):
+            if not isinstance(model, PeftModel):
+                model.requires_grad_(False)
+            model = SwiftModel(model)
+        for name, one in ours.items():
+            model.add_tuner(name, one)
+        if active or len(configs) > 1:
+            Swift.set_active(model, [*active, *configs])
         return model
 
     @staticmethod
-    def from_pretrained(model: nn.Module, folder: str | Path, adapter_name: str = DEFAULT_ADAPTER, *,
-                        is_trainable: bool = False) -> PeftModel:
-        """Load the adapter in ``folder`` onto ``model`` (or onto an adapted model, beside its others).
+    def from_pretrained(model: nn.Module, folder: str | Path,
+                        adapter_name: str | Sequence[str] | Mapping[str, str] | None = None, *,
+                        is_trainable: bool = False) -> Adapted:
+        """Load adapters, of peft or of ours, onto ``model`` (or onto an adapted model, beside its others).
+
+        The adapters that an already adapted model has stay the active ones; on a bare model all that are loaded are.
+
+        Args:
+            folder: what :meth:`save_pretrained` or peft wrote.
+            adapter_name: a name for the adapter of this very folder; or which of the adapters below it are wanted: a
+                list of names (``default`` is that of the folder itself), or a map from saved names to new ones.
+                Default: all there are, under their names.
 
         Raises:
-            UsageError: the folder holds no adapter, or one whose weights are a pickle file.
+            UsageError: the folder holds no such adapter, or one whose weights are a pickle file.
             SwiftError: its files are unreadable or belong to another model.
         """
         folder = Path(folder).expanduser()
-        _check_adapter(folder)
-        try:
-            with _no_deprecations(), warnings.catch_warnings():
-                # a part of an adapter that stays as it was initialised answers like the base model, without a word
-                warnings.filterwarnings('error', message='Found missing adapter keys')
-                if isinstance(model, PeftModel):
-                    model.load_adapter(str(folder), adapter_name, is_trainable=is_trainable)
-                    return model
-                return PeftModel.from_pretrained(model, str(folder), adapter_name=adapter_name,
-                                                 is_trainable=is_trainable)
-        except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError, UserWarning) as e:
-            reason = (str(e).strip() or type(e).__name__).splitlines()[0]
-            raise SwiftError(f'The adapter in {folder} can not be loaded onto this model: {reason}') from e
+        wanted = _wanted(folder, adapter_name)
+        configs = {name: files.read_config(files.place_of(folder, saved)) for saved, name in wanted.items()}
+        places = {name: files.place_of(folder, saved) for saved, name in wanted.items()}
+        for name in configs:
+            files.check_name(name)
+        active = Swift.active(model)
+        # those of peft first: tuners of ours are built beside what is there
+        for name in sorted(configs, key=lambda name: 'swift_type' in configs[name]):
+            if 'swift_type' in configs[name]:
+                model = _load_native(model, places[name], name, configs[name], is_trainable=is_trainable)
+            else:
+                model = _load_peft(model, places[name], name, is_trainable=is_trainable)
+        if active or len(configs) > 1:
+            Swift.set_active(model, active or list(configs))
+        return model
 
     @staticmethod
-    def save(model: PeftModel, folder: str | Path, adapter_names: list[str] | None = None) -> None:
-        """Write adapters as plain peft does: ``adapter_config.json`` and ``adapter_model.safetensors``.
+    def save_pretrained(model: Adapted, folder: str | Path, adapter_names: Sequence[str] | None = None) -> None:
+        """Write adapters: ``adapter_config.json`` and ``adapter_model.safetensors``, those of peft as plain peft does.
 
         The adapter ``default`` goes into ``folder`` itself, others into sub-folders of their names. The base model's
         embeddings are never copied beside it: vocabularies are not resized here, and peft's guess asks a hub.
+
+        Raises:
+            UsageError: there is no adapter of this name.
         """
-        model.save_pretrained(str(folder), selected_adapters=adapter_names, save_embedding_layers=False)
+        _check_known(model, adapter_names or ())
+        chosen = None if adapter_names is None else list(adapter_names)
+        model.save_pretrained(str(folder), selected_adapters=chosen, save_embedding_layers=False)
+
+    # ---- which adapters are in effect
 
     @staticmethod
-    def merge_and_unload(model: PeftModel, adapter_names: list[str] | None = None) -> nn.Module:
-        """Add the adapters into the base weights and return the base model.
+    def active(model: nn.Module) -> list[str]:
+        """Names of the adapters that are in effect."""
+        ours = model.active_tuners if isinstance(model, SwiftModel) else []
+        return _active_of_peft(_peft_of(model)) + ours
 
-        The sum is made in fp32, layer by layer, and rounded to the type of the base weights once.
+    @staticmethod
+    def set_active(model: Adapted, names: Sequence[str]) -> None:
+        """Put these adapters into effect and all others out of it; none leaves the base model.
+
+        Raises:
+            UsageError: there is no adapter of this name, or these can't work together.
+        """
+        _check_known(model, names)
+        inner = _peft_of(model)
+        if inner is not None:
+            _set_active_of_peft(inner, [name for name in names if name in inner.peft_config])
+        if isinstance(model, SwiftModel):
+            model.set_tuners([name for name in names if name in model.configs])
+
+    @staticmethod
+    def activate(model: Adapted, name: str) -> None:
+        """Put one more adapter into effect; its weights go to where the model is."""
+        if isinstance(model, SwiftModel) and name in model.configs:
+            model.move_tuner(name, None)
+        Swift.set_active(model, [*Swift.active(model), name])
+
+    @staticmethod
+    def deactivate(model: Adapted, name: str, *, offload: str | None = None) -> None:
+        """Put an adapter out of effect.
+
+        Args:
+            offload: a device that the weights of a tuner of ours wait on, for instance ``cpu``.
+        """
+        _check_known(model, [name])
+        Swift.set_active(model, [other for other in Swift.active(model) if other != name])
+        if offload is not None and isinstance(model, SwiftModel) and name in model.configs:
+            model.move_tuner(name, offload)
+
+    # ---- merging
+
+    @staticmethod
+    def merge_and_unload(model: Adapted, adapter_names: Sequence[str] | None = None) -> nn.Module:
+        """Make adapters part of the model and return the model alone.
+
+        Sums of weights are made in fp32, layer by layer, and rounded to the type of the base weights once.
 
         Args:
             model: an adapted model; it is taken apart.
-            adapter_names: default: the active ones.
+            adapter_names: default: the active ones. All others are dropped.
 
         Raises:
+            UsageError: an adapter is of a kind that can't be part of ordinary weights; nothing was changed.
             NonFiniteError: a merged weight would be NaN or Inf.
         """
-        _untie_adapted_embeddings(model)
-        for name, layer in model.named_modules():
-            if isinstance(layer, BaseTunerLayer):
-                base = layer.get_base_layer()
-                dtype = next(base.parameters()).dtype
-                layer.float()
-                try:
-                    layer.merge(safe_merge=True, adapter_names=adapter_names)
-                except ValueError as e:
-                    raise NonFiniteError(f'Merging the adapter would give NaN or Inf in {name}; nothing was '
-                                         'merged into a file.') from e
-                base.to(dtype)
+        names = Swift.active(model) if adapter_names is None else list(adapter_names)
+        _check_known(model, names)
+        if isinstance(model, SwiftModel):
+            model.merge_tuners([name for name in names if name in model.configs])
+            for name in list(model.configs):
+                model.remove_tuner(name)
+            model = model.model
+        if not isinstance(model, PeftModel):
+            return model
+        inner = [name for name in names if name in model.peft_config]
+        if not inner:
+            return model.unload()
+        untie_embeddings(model)
+        merge_layers(model, inner)
         with warnings.catch_warnings():
             # every layer is merged and embeddings are untied by now: peft has only to take its wrappers away
             warnings.filterwarnings('ignore', message='All adapters are already merged|Model with `tie_word_embed')
-            return model.merge_and_unload(adapter_names=adapter_names)
+            return model.merge_and_unload(adapter_names=inner)
+
+    @staticmethod
+    def merge(model: Adapted, adapter_names: Sequence[str] | None = None) -> None:
+        """Add adapters of peft into the base weights, so that they cost nothing; :meth:`unmerge` takes them out.
+
+        The base weights are kept on the CPU meanwhile, so that they come back to the last bit.
+
+        Raises:
+            UsageError: an adapter can't be taken out again, or two modules share a weight that is adapted.
+            NonFiniteError: a merged weight would be NaN or Inf.
+        """
+        names = Swift.active(model) if adapter_names is None else list(adapter_names)
+        _check_known(model, names)
+        if isinstance(model, SwiftModel) and any(name in model.configs for name in names):
+            raise UsageError('Swift.merge takes adapters of peft; those of ours are merged for good by '
+                             'Swift.merge_and_unload, or not at all.')
+        inner = _peft_of(model)
+        check_untied(inner)
+        merge_layers_reversibly(inner, names)
+
+    @staticmethod
+    def unmerge(model: Adapted) -> None:
+        """Take out again what :meth:`merge` added; the base weights are then bit-equal to what they were."""
+        unmerge_layers(_peft_of(model))
+
+    # ---- figures and formats
+
+    @staticmethod
+    def get_trainable_parameters(model: nn.Module) -> TrainableParameters:
+        """(trained, all) parameters; those that ZeRO-3 has spread over processes count whole."""
+        return TrainableParameters(sum(parameter_size(p) for p in model.parameters() if p.requires_grad),
+                                   sum(map(parameter_size, model.parameters())))
+
+    @staticmethod
+    def save_to_peft_format(folder: str | Path, target: str | Path) -> list[str]:
+        """Write the LoRA adapters that ms-swift 2 and 3 saved in their own format as plain peft; see ``convert``."""
+        from swift.tuners.convert import to_peft_format
+        return to_peft_format(Path(folder).expanduser(), Path(target).expanduser())
+
+
+def base_model(model: nn.Module) -> nn.Module:
+    """The model that adapters are on; ``model`` itself where there are none."""
+    return model.get_base_model() if isinstance(model, Adapted) else model
+
+
+def adapter_names(model: nn.Module) -> list[str]:
+    """Names of all adapters of a model, active or not."""
+    inner = _peft_of(model)
+    return (list(inner.peft_config) if inner is not None else []) + (
+        list(model.configs) if isinstance(model, SwiftModel) else [])
 
 
 def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
@@ -123,35 +270,104 @@ def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
             parameter.data = parameter.data.to(dtype)
 
 
+# ------------------------------------------------------------------------------------------------------------- helpers
+
+def _peft_of(model: nn.Module) -> PeftModel | None:
+    inner = model.model if isinstance(model, SwiftModel) else model
+    return inner if isinstance(inner, PeftModel) else None
+
+
+def _check_known(model: nn.Module, names: Sequence[str]) -> None:
+    known = adapter_names(model)
+    for name in names:
+        if name not in known:
+            raise UsageError(f'There is no adapter called {name!r}; there are: {", ".join(known) or "none"}.')
+
+
+def _add_peft(model: nn.Module, name: str, config: PeftConfig) -> Adapted:
+    if isinstance(model, SwiftModel):
+        model.add_peft(lambda inner: _add_peft(inner, name, config))
+    elif isinstance(model, PeftModel):
+        kinds = {one.peft_type for one in model.peft_config.values()}
+        if config.peft_type not in kinds:
+            raise UsageError(f'peft keeps one kind of adapter on a model: {config.peft_type.value} can not go beside '
+                             f'{", ".join(kind.value for kind in kinds)}.')
+        model.add_adapter(name, config)
+    else:
+        with _no_deprecations():
+            model = get_peft_model(model, config, adapter_name=name)
+    return model
+
+
+def _active_of_peft(model: PeftModel | None) -> list[str]:
+    if model is None:
+        return []
+    layer = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
+    return [] if layer is not None and layer.disable_adapters else list(model.active_adapters)
+
+
+def _set_active_of_peft(model: PeftModel, names: Sequence[str]) -> None:
+    prompts = [name for name in model.peft_config if model.peft_config[name].is_prompt_learning]
+    if prompts and len(names) != 1:
+        raise UsageError(f'{prompts[0]!r} puts positions in front of the row: of such adapters one is active, got '
+                         f'{", ".join(names) or "none"}.')
+    if not names:
+        model.base_model.disable_adapter_layers()
+        return
+    frozen = all(model.peft_config[name].inference_mode for name in names)
+    if not prompts:
+        model.base_model.enable_adapter_layers()
+    model.set_adapter(names[0], inference_mode=frozen)
+    if len(names) > 1:
+        try:
+            model.base_model.set_adapter(list(names), inference_mode=frozen)
+        except ValueError as e:
+            raise UsageError(f'{" and ".join(map(repr, names))} can not be active together: {e}') from e
+
+
+def _wanted(folder: Path, choice: str | Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """Saved name -> name on the model."""
+    if isinstance(choice, str):
+        return {files.DEFAULT: choice}
+    if isinstance(choice, Mapping):
+        return dict(choice)
+    if choice is not None:
+        return {name: name for name in choice}
+    return {name: name for name in files.adapters_in(folder) or [files.DEFAULT]}
+
+
+def _load_native(model: nn.Module, folder: Path, name: str, values: dict, *, is_trainable: bool) -> Adapted:
+    model = Swift.prepare_model(model, {name: files.native_from(folder, values)})
+    try:
+        files.load_native(folder, model.tuner_state(name))
+    except SwiftError:
+        model.remove_tuner(name)
+        raise
+    if not is_trainable:
+        model.tuners[name].requires_grad_(False)
+    return model
+
+
+def _load_peft(model: nn.Module, folder: Path, name: str, *, is_trainable: bool) -> Adapted:
+    if isinstance(model, SwiftModel):
+        model.add_peft(lambda inner: _load_peft(inner, folder, name, is_trainable=is_trainable))
+        return model
+    try:
+        with _no_deprecations(), warnings.catch_warnings():
+            # a part of an adapter that stays as it was initialised answers like the base model, without a word
+            warnings.filterwarnings('error', message='Found missing adapter keys')
+            if isinstance(model, PeftModel):
+                model.load_adapter(str(folder), name, is_trainable=is_trainable)
+                return model
+            return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=is_trainable)
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError, UserWarning) as e:
+        reason = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise SwiftError(f'The adapter in {folder} can not be loaded onto this model: {reason}') from e
+
+
 @contextmanager
 def _no_deprecations() -> Iterator[None]:
     """peft asks for attributes by names that transformers 5.23 deprecates; a user can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', category=FutureWarning, module='transformers')
         yield
-
-
-def _check_adapter(folder: Path) -> None:
-    if not (folder / _CONFIG).is_file():
-        raise UsageError(f'{folder} holds no adapter: it has no {_CONFIG}.')
-    if not (folder / _WEIGHTS).is_file():
-        if (folder / 'adapter_model.bin').is_file():
-            raise UsageError(f'{folder} has its weights as adapter_model.bin, a pickle file, which can run code when '
-                             f'it is read. Only {_WEIGHTS} is loaded: save the adapter again as safetensors where '
-                             'you trust it.')
-        raise UsageError(f'{folder} holds no adapter weights: it has no {_WEIGHTS}.')
-
-
-def _untie_adapted_embeddings(model: PeftModel) -> None:
-    """Give the head a weight of its own where it shares one that an adapter will be merged into.
-
-    An adapter on one of two tied modules changes that one only; merged into the shared weight it would change both.
-    """
-    base = model.get_base_model()
-    layers = [layer for layer in base.modules() if isinstance(layer, BaseTunerLayer)]
-    inside = {id(part) for layer in layers for part in layer.modules()}
-    adapted = {id(layer.get_base_layer().weight) for layer in layers if isinstance(
-        layer.get_base_layer(), (nn.Linear, nn.Embedding))}
-    for module in base.modules():
-        if id(module) not in inside and isinstance(module, (nn.Linear, nn.Embedding)) and id(module.weight) in adapted:
-            module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=module.weight.requires_grad)

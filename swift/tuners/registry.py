@@ -1,4 +1,4 @@
-"""The tuning methods by name. Torch-free: a method imports peft inside its ``build``."""
+"""The tuning methods by name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from swift.utils.registry import Registry
+from swift.utils.errors import UsageError
+from swift.utils.registry import Registry, suggest
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
     from torch import Tensor
+
+    from swift.tuners.native import NativeConfig
 
 
 class StepHook(Protocol):
@@ -47,17 +50,33 @@ class Tuner:
         name: the value of ``--tuner_type``.
         options: a frozen dataclass; ``targets`` and ``modules_to_save`` are found in the model, every other field has
             the name of the flag that sets it.
-        build: options -> peft configuration.
+        build: options -> configuration, of peft or of ours.
         default_targets: what DEFAULT means in ``--target_modules`` whatever the family, for methods that are not made
             for linear layers; empty for all others.
         hook: adapted model -> what the training loop has to call, for methods that change with the steps.
+        whole_modules: it is for modules of any kind: a target that has linear layers inside means itself, not those.
+        native: the class of its configuration, for a method that is ours and not peft's.
     """
 
     name: str
     options: type
-    build: Callable[[Any], PeftConfig]
+    build: Callable[[Any], PeftConfig | NativeConfig]
     default_targets: tuple[str, ...] = ()
     hook: Callable[[PeftModel], StepHook] | None = None
+    whole_modules: bool = False
+    native: type[NativeConfig] | None = None
 
 
 TUNERS: Registry[Tuner] = Registry('tuner', 'swift.tuners.methods')
+
+
+def native_config(swift_type: str) -> type[NativeConfig]:
+    """The class of the configuration of a method of ours, by what stands in ``adapter_config.json``.
+
+    Raises:
+        UsageError: there is no such method.
+    """
+    known = {tuner.native.swift_type: tuner.native for tuner in TUNERS if tuner.native is not None}
+    if swift_type not in known:
+        raise UsageError(f'Unknown kind of adapter {swift_type!r}.{suggest(str(swift_type), known)}')
+    return known[swift_type]

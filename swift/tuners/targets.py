@@ -15,19 +15,23 @@ _ALL = ('ALL', 'ALL-LINEAR', 'ALL_LINEAR')
 _EMBEDDING = 'EMBEDDING'
 _NORMS = 'LN'
 _EXPERTS = 'EXPERTS'
+# the parts of a block, by what their names have in common in the models of transformers, diffusers and timm
+_PARTS = {'BLOCK': r'', 'ATTENTION': r'attn|attention|mixer', 'MLP': r'mlp|feed_?forward|ffn|^ff$|moe'}
 
 
 def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[str] = (), regex: str | None = None,
-                 exclude: Collection[nn.Module] = ()) -> list[str] | str:
+                 exclude: Collection[nn.Module] = (), whole: bool = False) -> list[str] | str:
     """Target modules as peft takes them: names that a module's name ends with, or one regular expression.
 
     Args:
         model: where to look.
         words: DEFAULT or AUTO (``defaults``, or ALL without any), ALL (every linear layer), EMBEDDING, LN (every
-            normalisation), or names. The name of a part (``self_attn``, ``model.visual``) means its linear layers.
+            normalisation), BLOCK (every block), ATTENTION and MLP (these parts of every block), or names. A part
+            (``self_attn``, ``model.visual``) means its linear layers.
         defaults: what DEFAULT stands for.
         regex: replaces ``words``; matched against whole module names.
         exclude: modules that ALL leaves out: the output head.
+        whole: a part means that part itself and not its linear layers.
 
     Raises:
         UsageError: a name or the expression matches nothing; the message lists the linear layers there are.
@@ -44,6 +48,12 @@ def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[s
             targets += _short_names(model, embedding_names(model))
         elif word.upper() == _NORMS:
             targets += _short_names(model, norm_names(model))
+        elif word.upper() in _PARTS:
+            parts = block_parts(model, word.upper())
+            targets += _short_names(model, parts if whole else [
+                name for name in linear_names(model, exclude) if name.startswith(tuple(f'{part}.' for part in parts))])
+        elif whole:
+            targets += _checked_names(model, [word], '--target_modules')
         else:
             targets += _named(model, word, exclude)
     if not targets:
@@ -169,6 +179,24 @@ def norm_names(model: nn.Module) -> list[str]:
             if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) or type(module).__name__.endswith('Norm')]
 
 
+def block_parts(model: nn.Module, word: str) -> list[str]:
+    """Full names of every block (BLOCK), or of what attends (ATTENTION) or computes (MLP) in each.
+
+    Raises:
+        UsageError: the model has no blocks, or none of their parts is called so.
+    """
+    path = find_blocks(model)
+    blocks = dict(model.get_submodule(path).named_children())
+    if word == 'BLOCK':
+        return [f'{path}.{index}' for index in blocks]
+    found = [f'{path}.{index}.{name}' for index, block in blocks.items() for name, _ in block.named_children()
+             if re.search(_PARTS[word], name) and 'norm' not in name]
+    if not found:
+        parts = dict.fromkeys(name for block in blocks.values() for name, _ in block.named_children())
+        raise UsageError(f'--target_modules {word}: no part of {path} is called so; its parts are {", ".join(parts)}.')
+    return found
+
+
 def find_blocks(model: nn.Module) -> str:
     """Full name of the list of a model's blocks (``model.layers``, ``transformer.h``).
 
@@ -178,7 +206,7 @@ def find_blocks(model: nn.Module) -> str:
     Raises:
         UsageError: the model has no list of modules.
     """
-    sizes = {name: sum(map(_size, module.parameters())) for name, module in model.named_modules()
+    sizes = {name: sum(map(parameter_size, module.parameters())) for name, module in model.named_modules()
              if isinstance(module, nn.ModuleList)}
     if not sizes:
         raise UsageError(f'{type(model).__name__} has no list of blocks (torch.nn.ModuleList), which methods that '
@@ -186,7 +214,7 @@ def find_blocks(model: nn.Module) -> str:
     return max(sizes, key=sizes.__getitem__)
 
 
-def _size(parameter: nn.Parameter) -> int:
+def parameter_size(parameter: nn.Parameter) -> int:
     """How many numbers it has; one that ZeRO-3 has spread over processes is empty here and keeps its size aside."""
     return vars(parameter).get('ds_numel', parameter.numel())
 

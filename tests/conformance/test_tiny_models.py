@@ -1,7 +1,7 @@
 """Every architecture of transformers that a registered family uses: LoRA, one step, saved, reloaded, merged.
 
 The models are random and tiny. They go through the same functions as ``swift sft``: ``load_model``, ``adapt``, the
-collator and the loss of the trainer, ``Swift.save`` and ``Swift.merge_and_unload``.
+collator and the loss of the trainer, ``Swift.save_pretrained`` and ``Swift.merge_and_unload``.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_an_architecture_is_trained_saved_reloaded_and_merged(name, folder, tmp_
     stepped = logits(model)
     assert torch.isfinite(stepped).all()
     assert not torch.equal(stepped, plain), 'the step changed nothing'
-    Swift.save(model, tmp_path / 'adapter')
+    Swift.save_pretrained(model, tmp_path / 'adapter')
     again = Swift.from_pretrained(load(folder).model, tmp_path / 'adapter')
     assert torch.equal(logits(again), stepped)
     merged = logits(Swift.merge_and_unload(model))

@@ -54,7 +54,7 @@ def test_only_the_adapter_trains_and_the_start_is_the_base_model(llama):
 def test_saved_loads_in_plain_peft_and_merged_equals_unmerged(llama, tmp_path, options, tied):
     model = train(Swift.prepare_model(llama(tied), lora(**options)))
     trained = logits(model)
-    Swift.save(model, tmp_path / 'adapter')
+    Swift.save_pretrained(model, tmp_path / 'adapter')
     assert not list((tmp_path / 'adapter').glob('*.bin'))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -74,7 +74,7 @@ def test_saved_loads_in_plain_peft_and_merged_equals_unmerged(llama, tmp_path, o
 
 def test_loaded_to_train_on(llama, tmp_path):
     model = train(Swift.prepare_model(llama(), lora()))
-    Swift.save(model, tmp_path)
+    Swift.save_pretrained(model, tmp_path)
     again = Swift.from_pretrained(llama(), tmp_path, is_trainable=True)
     assert {name for name, p in again.named_parameters() if p.requires_grad} == {
         name for name, p in model.named_parameters() if p.requires_grad}
@@ -104,14 +104,28 @@ def test_a_broken_adapter_is_not_merged(llama):
 
 def test_several_named_adapters(llama, tmp_path):
     model = Swift.prepare_model(llama(), {'one': lora(), 'two': lora(r=2)})
-    assert model.active_adapter == 'one'
+    assert Swift.active(model) == ['one', 'two']
     train(model)
+    together = logits(model)
     Swift.prepare_model(model, {'three': lora()})
-    assert set(model.peft_config) == {'one', 'two', 'three'}
+    assert Swift.active(model) == ['one', 'two', 'three']
     with pytest.raises(UsageError, match="already an adapter called 'two'"):
         Swift.prepare_model(model, {'two': lora()})
+    with pytest.raises(UsageError, match="no adapter called 'four'; there are: one, two, three"):
+        Swift.activate(model, 'four')
+    Swift.set_active(model, ['two', 'one'])
+    assert torch.allclose(logits(model), together, atol=1e-6)
+    Swift.deactivate(model, 'two')
+    assert Swift.active(model) == ['one']
     wanted = logits(model)
-    Swift.save(model, tmp_path, ['one'])
+    assert not torch.allclose(wanted, together, atol=1e-4)
+    Swift.deactivate(model, 'one')
+    assert Swift.active(model) == [] and torch.equal(logits(model), logits(llama()))
+    Swift.activate(model, 'one')
+    assert torch.equal(logits(model), wanted)
+    assert {name.split('.')[-2] for name, p in model.named_parameters() if p.requires_grad} == {'one'}
+    Swift.save_pretrained(model, tmp_path, ['one'])
+    assert not (tmp_path / 'two').exists()
     base = train(Swift.prepare_model(llama(), lora()))
     Swift.from_pretrained(base, tmp_path / 'one', 'loaded')
     base.set_adapter('loaded')
@@ -122,7 +136,7 @@ def test_any_peft_config_goes_to_peft_unchanged(llama):
     config = IA3Config(task_type='CAUSAL_LM', target_modules=['k_proj', 'down_proj'], feedforward_modules=['down_proj'])
     model = Swift.prepare_model(llama(), config)
     assert model.peft_config['default'] is config
-    with pytest.raises(UsageError, match='takes peft configurations, got dict'):
+    with pytest.raises(UsageError, match='those of swift.tuners.methods, got dict'):
         Swift.prepare_model(llama(), {'x': {'r': 8}})
     with pytest.raises(UsageError, match='at least one'):
         Swift.prepare_model(llama(), {})
@@ -137,7 +151,7 @@ def test_adapters_of_a_half_model_are_fp32_until_cast(llama):
 
 
 def test_a_pickled_adapter_is_refused(llama, tmp_path):
-    Swift.save(Swift.prepare_model(llama(), lora()), tmp_path)
+    Swift.save_pretrained(Swift.prepare_model(llama(), lora()), tmp_path)
     (tmp_path / 'adapter_model.safetensors').rename(tmp_path / 'adapter_model.bin')
     with pytest.raises(UsageError, match='adapter_model.bin, a pickle file, which can run code'):
         Swift.from_pretrained(llama(), tmp_path)
@@ -149,7 +163,7 @@ def test_a_pickled_adapter_is_refused(llama, tmp_path):
 
 
 def test_an_adapter_of_another_model_or_a_broken_one(llama, tmp_path):
-    Swift.save(Swift.prepare_model(llama(), lora()), tmp_path)
+    Swift.save_pretrained(Swift.prepare_model(llama(), lora()), tmp_path)
     with pytest.raises(SwiftError, match='can not be loaded onto this model'):
         Swift.from_pretrained(nn.Sequential(nn.Linear(2, 2)), tmp_path)
     path = tmp_path / 'adapter_model.safetensors'

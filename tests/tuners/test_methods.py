@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from swift.tuners.native import NativeConfig
 from swift.tuners.registry import TUNERS
 
 FOUND = {'targets': ['q_proj', 'v_proj'], 'modules_to_save': []}
@@ -23,18 +24,23 @@ def _other(field: dataclasses.Field):
     return not field.default if field.type == 'bool' else field.default + step
 
 
+def _values(config) -> dict:
+    return config.to_json() if isinstance(config, NativeConfig) else config.to_dict()
+
+
 @pytest.mark.parametrize('name', TUNERS.names())
 def test_every_option_reaches_the_configuration(name):
     method = TUNERS.get(name)
-    plain = method.build(method.options(**FOUND)).to_dict()
-    assert set(plain['target_modules']) == {'q_proj', 'v_proj'} and plain['task_type'] == 'CAUSAL_LM'
+    plain = _values(method.build(method.options(**FOUND)))
+    assert set(plain['target_modules']) == {'q_proj', 'v_proj'}
+    assert plain.get('swift_type') or plain['task_type'] == 'CAUSAL_LM'
     for field in dataclasses.fields(method.options):
         if field.name not in FOUND:
             value = _other(field)
             options = method.options(**FOUND, **TOGETHER.get(field.name, {}), **{field.name: value})
-            changed = method.build(options).to_dict()
+            changed = _values(method.build(options))
             wanted = set(value) if isinstance(value, list) else value
             wanted = json.loads(value) if field.name.endswith('_pattern') else wanted
             assert [key for key in plain if plain[key] != changed[key] and changed[key] in (value, wanted)], field.name
-    saved = method.build(method.options(**(FOUND | {'modules_to_save': ['norm']}))).to_dict()
+    saved = _values(method.build(method.options(**(FOUND | {'modules_to_save': ['norm']}))))
     assert list(saved['modules_to_save']) == ['norm']

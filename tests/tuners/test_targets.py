@@ -71,3 +71,13 @@ def test_blocks_are_the_list_with_the_most_parameters(llama):
     assert find_blocks(nn.ModuleDict({'tower': tower, 'layers': nn.ModuleList(experts)})) == 'layers'
     with pytest.raises(UsageError, match='Sequential has no list of blocks'):
         find_blocks(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_parts_of_every_block(llama):
+    assert find_targets(llama(), ['BLOCK'], whole=True) == ['model.layers.0', 'model.layers.1']
+    assert find_targets(llama(), ['ATTENTION', 'MLP'], whole=True) == ['self_attn', 'mlp']
+    assert find_targets(llama(), ['ATTENTION']) == ['q_proj', 'k_proj', 'v_proj', 'o_proj']
+    assert find_targets(llama(), ['mlp'], whole=True) == ['mlp']
+    model = nn.Sequential(nn.ModuleList([nn.Sequential(nn.Linear(2, 2))]))
+    with pytest.raises(UsageError, match=r'--target_modules MLP: no part of 0 is called so; its parts are 0\.'):
+        find_targets(model, ['MLP'])

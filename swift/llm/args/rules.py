@@ -214,6 +214,8 @@ def adalora_sees_gradients(args) -> str | None:
 
 def adapter_has_targets(args) -> str | None:
     tuner = args.tuner
+    if tuner.tuner_type == 'part' and not tuner.target_regex and tuner.target_modules == ['DEFAULT']:
+        return '--tuner_type part trains modules whole: name them with --target_modules.'
     if tuner.tuner_type == 'full' or tuner.target_modules or tuner.target_regex or tuner.target_parameters:
         return None
     return '--target_modules is empty: name modules, or DEFAULT or ALL.'

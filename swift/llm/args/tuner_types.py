@@ -47,6 +47,7 @@ METHODS: dict[str, Method] = {
     'shira': Method('shira_'),
     'road': Method('road_'),
     'ln_tuning': Method('ln_tuning_'),
+    'part': Method('part_'),
 }
 TunerType = Literal[(*METHODS, 'full')]
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import PeftModel
 from transformers import (
     GenerationConfig,
     LogitsProcessorList,
@@ -32,7 +31,7 @@ from swift.llm.infer.decoding import OnPiece, RepetitionPenalty, Watch, WatchBea
 from swift.llm.model.load import load_model
 from swift.llm.protocol import InferRequest, InferResponse, RequestConfig, StreamChunk, Usage
 from swift.llm.template.encode import Template, make_template
-from swift.tuners.api import Swift
+from swift.tuners.api import Adapted, Swift, base_model
 from swift.utils.errors import SwiftError, UsageError
 from swift.utils.logging import get_logger
 
@@ -66,14 +65,14 @@ class TransformersEngine(Engine):
                      name=Path(model_id_or_path).name, max_batch_size=max_batch_size)
 
     @classmethod
-    def from_parts(cls, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, template: Template, *,
+    def from_parts(cls, model: PreTrainedModel | Adapted, tokenizer: PreTrainedTokenizerBase, template: Template, *,
                    name: str = 'model', max_batch_size: int = 1) -> TransformersEngine:
         """An engine over what is loaded already, for instance the model that is being trained."""
         engine = cls.__new__(cls)
         engine._set_up(model, tokenizer, template, name=name, max_batch_size=max_batch_size)
         return engine
 
-    def _set_up(self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, template: Template, *,
+    def _set_up(self, model: PreTrainedModel | Adapted, tokenizer: PreTrainedTokenizerBase, template: Template, *,
                 name: str, max_batch_size: int) -> None:
         if max_batch_size < 1:
             raise UsageError(f'--max_batch_size is {max_batch_size}; it takes at least 1.')
@@ -83,7 +82,7 @@ class TransformersEngine(Engine):
         self.max_batch_size = max_batch_size
         self._name = name
         # The transformers model inside: peft hands generate() on to it, and its generation config is the one in force.
-        self._inner = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._inner = base_model(model)
         self._defaults = copy.deepcopy(self._inner.generation_config)
         self._special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._context = context_length(self._inner)
@@ -289,7 +288,7 @@ class TransformersEngine(Engine):
                 self.model.train()
 
 
-def put_adapters(model: PreTrainedModel, adapters: Sequence[str]) -> PreTrainedModel | PeftModel:
+def put_adapters(model: PreTrainedModel, adapters: Sequence[str]) -> PreTrainedModel | Adapted:
     """``model`` with an adapter on it, or itself when there is none.
 
     Raises:

@@ -11,14 +11,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from torch import nn
 from transformers import PreTrainedModel
 
 from swift.llm.args.groups import MethodArgs, TunerArgs
 from swift.llm.model.device import DTYPES
 from swift.llm.model.registry import ModelFamily
-from swift.tuners.api import Swift, cast_adapter
+from swift.tuners.api import Adapted, Swift, cast_adapter
+from swift.tuners.native import NativeConfig
 from swift.tuners.registry import TUNERS, StepHook
 from swift.tuners.targets import (
     check_pattern,
@@ -27,6 +28,7 @@ from swift.tuners.targets import (
     find_saved,
     find_targets,
     linear_names,
+    parameter_size,
     without,
 )
 from swift.utils.errors import UsageError
@@ -41,7 +43,7 @@ _MAMBA_TYPES = ('falcon_h1', 'mamba', 'mamba2', 'falcon_mamba', 'nemotron_h')
 
 
 def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None = None,
-          family: ModelFamily | None = None) -> PreTrainedModel | PeftModel:
+          family: ModelFamily | None = None) -> PreTrainedModel | Adapted:
     """Make ready for training: an adapter on a frozen model, or the model with the wanted weights frozen.
 
     Args:
@@ -55,7 +57,7 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
     """
     if tuner.tuner_type == 'full':
         freeze(model, tuner, family)
-        adapted: PreTrainedModel | PeftModel = model
+        adapted: PreTrainedModel | Adapted = model
     else:
         if tuner.freeze_parameters or tuner.freeze_parameters_ratio or tuner.trainable_parameters:
             raise UsageError(f'--freeze_parameters, --freeze_parameters_ratio and --trainable_parameters belong to '
@@ -63,19 +65,17 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         adapted = _prepare(model, tuner, tuner_config(tuner, model, family, method))
         if tuner.lora_dtype != 'auto':
             cast_adapter(adapted, DTYPES[tuner.lora_dtype])
-    trained, total = count_parameters(adapted)
-    logger.info('%s: training %s of %s parameters (%.2f %%)', tuner.tuner_type, f'{trained:,}', f'{total:,}',
-                100 * trained / total)
+    logger.info('%s: %s', tuner.tuner_type, Swift.get_trainable_parameters(adapted))
     return adapted
 
 
-def step_hook(model: PreTrainedModel | PeftModel, tuner: TunerArgs) -> StepHook | None:
+def step_hook(model: PreTrainedModel | Adapted, tuner: TunerArgs) -> StepHook | None:
     """What the training loop has to call for the method that :func:`adapt` put on ``model``; most need nothing."""
     hook = TUNERS.get(tuner.tuner_type).hook if tuner.tuner_type != 'full' else None
     return None if hook is None else hook(model)
 
 
-def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig) -> PeftModel:
+def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig | NativeConfig) -> Adapted:
     """Raises:
         UsageError: sizes of the method don't divide those of a layer, or it can't be put on such a layer.
     """
@@ -86,8 +86,8 @@ def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig) -> Pe
 
 
 def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | None = None,
-                 settings: MethodArgs | None = None) -> PeftConfig:
-    """The peft configuration of ``--tuner_type`` for this model.
+                 settings: MethodArgs | None = None) -> PeftConfig | NativeConfig:
+    """The configuration of ``--tuner_type`` for this model.
 
     Raises:
         UsageError: the method is unknown, or a module name matches nothing in the model.
@@ -102,7 +102,8 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
     if by_default and regex is None and not (family and family.target_modules):
         regex = language_model_regex(model, family)
     only_parameters = tuner.target_parameters and not words and regex is None
-    targets = [] if only_parameters else find_targets(model, words, defaults=defaults, regex=regex, exclude=aside)
+    targets = [] if only_parameters else find_targets(model, words, defaults=defaults, regex=regex, exclude=aside,
+                                                        whole=method.whole_modules)
     if tuner.exclude_modules or tuner.layers_to_transform:
         targets = without(model, targets, names=tuner.exclude_modules, layers=tuner.layers_to_transform)
     for name in ('lora_rank_pattern', 'lora_alpha_pattern'):
@@ -210,25 +211,14 @@ def freeze(model: nn.Module, tuner: TunerArgs, family: ModelFamily | None = None
             if not any(name.startswith(prefix) for name in names):
                 raise UsageError(f'{flag}: no parameter starts with {prefix!r}. There are: {_heads(names)}.')
     is_aside = _towers(model, family)
-    left = tuner.freeze_parameters_ratio * sum(map(_size, model.parameters()))
+    left = tuner.freeze_parameters_ratio * sum(map(parameter_size, model.parameters()))
     for name, parameter in model.named_parameters():
-        left -= _size(parameter)
+        left -= parameter_size(parameter)
         frozen = left >= 0 or name.startswith(tuple(tuner.freeze_parameters)) or is_aside(name)
         parameter.requires_grad_(not frozen or name.startswith(tuple(tuner.trainable_parameters)))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UsageError('Every parameter is frozen: nothing would be trained. Lower --freeze_parameters_ratio, '
                          'shorten --freeze_parameters or add --trainable_parameters.')
-
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """(trained, all) parameters."""
-    trained = sum(_size(parameter) for parameter in model.parameters() if parameter.requires_grad)
-    return trained, sum(map(_size, model.parameters()))
-
-
-def _size(parameter: nn.Parameter) -> int:
-    """How many numbers it has; one that ZeRO-3 has spread over processes is empty here and keeps its size aside."""
-    return vars(parameter).get('ds_numel', parameter.numel())
 
 
 def _split(words: Sequence[str]) -> list[str]:

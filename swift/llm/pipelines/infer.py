@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-
 from swift.llm import checkpoint
 from swift.llm.args.commands import InferArguments
 from swift.llm.args.derive import effective
@@ -28,6 +26,7 @@ from swift.llm.model.load import load_model
 from swift.llm.pipelines.names import check_names
 from swift.llm.protocol import RequestConfig
 from swift.llm.template.encode import make_template
+from swift.tuners.api import base_model
 from swift.utils.errors import SwiftError, UsageError
 from swift.utils.files import read_json
 from swift.utils.logging import get_logger
@@ -180,7 +179,7 @@ def _request_config(args: InferArguments, engine: TransformersEngine) -> Request
 
 def _banner(args: InferArguments, engine: TransformersEngine) -> str:
     """What is loaded, and what can be typed."""
-    model = engine.model.get_base_model() if isinstance(engine.model, PeftModel) else engine.model
+    model = base_model(engine.model)
     lines = [f'Model:    {engine.models()[0]} ({str(model.dtype).removeprefix("torch.")} on {model.device})']
     lines += [f'Adapter:  {adapter}' for adapter in args.infer.adapters]
     lines += [f'Template: {engine.template.name}', f'System:   {args.template.system}' if args.template.system else '']

@@ -5,8 +5,9 @@ import torch
 from transformers import AutoModelForCausalLM, LlavaConfig, LlavaForConditionalGeneration
 
 from swift.llm.args.groups import TunerArgs
-from swift.llm.model.adapt import adapt, count_parameters, tuner_config
+from swift.llm.model.adapt import adapt, tuner_config
 from swift.llm.model.registry import MODELS, ModelFamily
+from swift.tuners.api import Swift
 from swift.utils.errors import UsageError
 
 ALL = {'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'}
@@ -95,7 +96,7 @@ def test_full_training_freezes_tower_and_projector_unless_freed(seeing):
 def test_lora_trains_only_the_adapter(model):
     adapted = adapt(model, TunerArgs(lora_rank=2, target_modules=['q_proj']))
     assert len(trained(adapted)) == 4 and all('lora_' in name for name in trained(adapted))
-    assert count_parameters(adapted)[0] == 2 * 2 * (32 + 32)
+    assert Swift.get_trainable_parameters(adapted).trained == 2 * 2 * (32 + 32)
 
 
 def test_lora_dtype(model):
@@ -128,7 +129,7 @@ def test_freezing_by_name_and_freeing_again(model):
 
 
 def test_freezing_by_ratio_goes_from_the_input_up(model):
-    total = count_parameters(model)[1]
+    total = Swift.get_trainable_parameters(model).total
     embedding = model.get_input_embeddings().weight.numel()
     adapt(model, TunerArgs(tuner_type='full', freeze_parameters_ratio=(embedding + 1) / total))
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]

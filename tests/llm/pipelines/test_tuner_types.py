@@ -15,7 +15,8 @@ SIZES = {'oft': ['--oft_block_size', '8'], 'vblora': ['--vblora_vector_length', 
          'c3a': ['--c3a_block_size', '16'],
          'road': ['--road_group_size', '16'], 'gralora': ['--gralora_rank', '8'], 'shira': ['--shira_rank', '2'],
          'fourierft': ['--fourier_n_frequency', '50'], 'waveft': ['--waveft_n_frequency', '50'],
-         'ia3': ['--ia3_feedforward_modules', 'down_proj'], 'adalora': ['--adalora_deltaT', '2']}
+         'ia3': ['--ia3_feedforward_modules', 'down_proj'], 'adalora': ['--adalora_deltaT', '2'],
+         'part': ['--target_modules', 'lm_head', 'mlp']}
 
 
 @pytest.mark.parametrize('method', [
