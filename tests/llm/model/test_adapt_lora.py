@@ -144,7 +144,7 @@ def test_adapters_on_experts_learn_are_saved_and_merge(make, words, tmp_path):
     losses = train(model)
     assert losses[-1] < losses[0]
     wanted = logits(model)
-    Swift.save(model, tmp_path)
+    Swift.save_pretrained(model, tmp_path)
     assert torch.equal(logits(Swift.from_pretrained(make(), tmp_path).eval()), wanted)
     merged = Swift.merge_and_unload(model)
     assert type(merged) is type(make()) and merged.state_dict().keys() == make().state_dict().keys()
