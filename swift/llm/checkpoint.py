@@ -28,6 +28,8 @@ _GENERATION = 'generation_config.json'
 _MODEL_ARGS = ('model', 'model_type', 'model_revision', 'torch_dtype', 'attn_impl', 'rope_scaling', 'use_hf',
                'template', 'system', 'truncation_strategy', 'max_new_tokens', 'do_sample', 'temperature', 'top_k',
                'top_p', 'repetition_penalty', 'num_beams', 'stop_words', 'stream')
+QUANT_ARGS = ('quant_method', 'quant_bits', 'bnb_4bit_compute_dtype', 'bnb_4bit_quant_type',
+              'bnb_4bit_use_double_quant', 'bnb_4bit_quant_storage', 'hqq_axis')
 _DATA_ARGS = ('dataset', 'val_dataset', 'split_dataset_ratio', 'data_seed', 'interleave_prob', 'stopping_strategy',
               'columns', 'model_name', 'model_author', 'custom_dataset_info', 'max_rejected_ratio', 'seed')
 _PATHS = ('model', 'dataset', 'val_dataset')  # the effective ones hold in every working folder
@@ -83,7 +85,7 @@ def read_saved_args(folder: Path) -> SavedArgs | None:
 
 def merge_for_inference(args: A, saved: SavedArgs, *, with_data: bool) -> A:
     """``args`` with what the checkpoint knows; what the user typed wins."""
-    names = _MODEL_ARGS + (_DATA_ARGS if with_data else ())
+    names = _MODEL_ARGS + QUANT_ARGS + (_DATA_ARGS if with_data else ())
     known = {name: saved.flat[name] for name in names if name in saved.flat}
     known |= {name: value for name, value in saved.effective.items() if name in names}
     return _merge(args, saved, known)

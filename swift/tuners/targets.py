@@ -17,6 +17,7 @@ _NORMS = 'LN'
 _EXPERTS = 'EXPERTS'
 # the parts of a block, by what their names have in common in the models of transformers, diffusers and timm
 _PARTS = {'BLOCK': r'', 'ATTENTION': r'attn|attention|mixer', 'MLP': r'mlp|feed_?forward|ffn|^ff$|moe'}
+_LINEAR = ('Conv1D', 'HQQLinear', 'BaseQuantLinear')
 
 
 def find_targets(model: nn.Module, words: Sequence[str], *, defaults: Sequence[str] = (), regex: str | None = None,
@@ -160,12 +161,12 @@ def matches_target(name: str, targets: Sequence[str] | str) -> bool:
 def linear_names(model: nn.Module, exclude: Collection[nn.Module] = ()) -> list[str]:
     """Full names of every linear layer.
 
-    GPT-2's ``Conv1D`` is a linear layer with its weight transposed. It is known by its class name, so that a model
-    that is not from transformers needs nothing of transformers.
+    GPT-2's ``Conv1D`` is a linear layer with its weight transposed, and HQQ, GPTQ and AWQ have classes of their own for
+    quantised ones. All are known by the names of their classes, so that none of these packages has to be there.
     """
     left_out = {id(module) for module in exclude}
     return [name for name, module in model.named_modules() if id(module) not in left_out
-            and (isinstance(module, nn.Linear) or type(module).__name__ == 'Conv1D')]
+            and (isinstance(module, nn.Linear) or any(cls.__name__ in _LINEAR for cls in type(module).__mro__))]
 
 
 def embedding_names(model: nn.Module) -> list[str]:

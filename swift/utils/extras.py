@@ -54,7 +54,7 @@ EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (
                                                      Package('gguf', 'gguf', '0.17'))),
     Extra('deepspeed', '--deepspeed', (Package('deepspeed', 'deepspeed', '0.18'),)),
     Extra('rlhf', '`swift rlhf`, later', (Package('trl', 'trl', '1.0'),)),
-    Extra('quant', 'quantised weights, later', (Package('bitsandbytes', 'bitsandbytes', '0.48'),)),
+    Extra('quant', '--quant_bits', (Package('bitsandbytes', 'bitsandbytes', '0.48'),)),
     Extra('multimodal', 'images, video and sound, later', (Package('pillow', 'PIL', '11'), Package('av', 'av', '14'))),
     Extra('ui', '`swift web-ui`, later', (Package('gradio', 'gradio', '6.15'),)),
     Extra('eval', '`swift eval`, later', (Package('evalscope', 'evalscope', '1.0'),), own_environment=True),

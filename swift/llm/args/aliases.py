@@ -64,6 +64,9 @@ ALIASES: dict[str, Alias] = {
     'lora_lr_ratio': Alias('lorap_lr_ratio'),
     'init_lora_weights': Alias('init_weights'),
     'additional_trainable_parameters': Alias('trainable_parameters'),
+    # quantised weights
+    'quantization_bit': Alias('quant_bits'),
+    'bnb_4bit_comp_dtype': Alias('bnb_4bit_compute_dtype'),
     # training
     'batch_size': Alias('per_device_train_batch_size'),
     'eval_batch_size': Alias('per_device_eval_batch_size'),
@@ -93,6 +96,11 @@ VALUES: dict[tuple[str, str], str] = {
     ('lora_dtype', 'bf16'): 'bfloat16',
     ('lora_dtype', 'fp16'): 'float16',
     ('lora_dtype', 'fp32'): 'float32',
+    ('bnb_4bit_compute_dtype', 'auto'): 'auto',
+    ('bnb_4bit_compute_dtype', 'none'): 'auto',
+    ('bnb_4bit_compute_dtype', 'bf16'): 'bfloat16',
+    ('bnb_4bit_compute_dtype', 'fp16'): 'float16',
+    ('bnb_4bit_compute_dtype', 'fp32'): 'float32',
     ('attn_impl', 'flash_attn'): 'flash_attention_2',
     ('truncation_strategy', 'truncation_left'): 'left',
     ('target_modules', 'auto'): 'DEFAULT',
@@ -200,6 +208,7 @@ REMOVED: dict[str, str] = {
     'load_from_cache_file': 'prepared data is always reused when nothing that shapes it changed.',
     'disable_auto_column_mapping': 'name the columns with --columns.',
     'max_epochs': 'use --max_steps, or --num_train_epochs for data that is not streamed.',
+    'hqq_dynamic_config_path': 'every layer gets the same bits: use --quant_bits.',
     'use_swift_lora': 'LoRA is implemented by peft (--tuner_backend peft).',
     **_refuse('TorchAcc is not supported.', 'model_layer_cls_name metric_warmup_step fsdp_num'),
     # names of transformers.TrainingArguments that this project decides itself
@@ -220,9 +229,6 @@ REMOVED: dict[str, str] = {
 
 _LATER, _MANY_LATER = "isn't there yet", "aren't there yet"
 NOT_YET: dict[str, str] = {
-    **_refuse(f'loading quantised weights {_LATER}.',
-              'quant_method quantization_bit quant_bits hqq_axis hqq_dynamic_config_path bnb_4bit_comp_dtype '
-              'bnb_4bit_compute_dtype bnb_4bit_quant_type bnb_4bit_use_double_quant bnb_4bit_quant_storage'),
     **_refuse(f'the tuner adapter {_LATER}.', 'adapter_act adapter_length'),
     **_refuse(f'the tuner llamapro {_LATER}.', 'llamapro_num_new_blocks llamapro_num_groups'),
     **_refuse(f'the tuner reft {_LATER}.',
@@ -332,8 +338,6 @@ ANYWAY: dict[str, tuple[str, ...]] = {
     'padding_side': ('right',),
     'task_type': ('causal_lm',),
     'download_mode': ('reuse_dataset_if_exists',),
-    'quantization_bit': ('0',),
-    'quant_bits': ('0',),
     'self_cognition_sample': ('0',),
     'train_dataset_sample': ('-1',),
     'lisa_activated_layers': ('0',),
@@ -350,7 +354,11 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
 
 
 _TUNERS = 'longlora llamapro adapter reft lora_llm dummy lisa prompt prefix ptuning'
+_STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
+           'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {
+    **{('quant_method', name): _STORED for name in ('gptq', 'awq', 'aqlm')},
+    **{('quant_method', name): f"{name} isn't there yet; bnb and hqq are." for name in ('eetq', 'quanto', 'fp8')},
     **{('tuner_type', name): f"the tuner {name} isn't there yet; docs/tuners.md lists those that are."
        for name in _TUNERS.split()},
     **{('infer_backend', name): f"{name} isn't there yet; auto and transformers are."

@@ -10,6 +10,7 @@ from swift.llm.args.groups import (
     InferArgs,
     MethodArgs,
     ModelArgs,
+    QuantArgs,
     RunArgs,
     TemplateArgs,
     TrainArgs,
@@ -25,6 +26,7 @@ class SftArguments(Arguments, command='sft'):
     """Supervised fine-tuning."""
 
     model: ModelArgs = field(default_factory=ModelArgs)
+    quant: QuantArgs = field(default_factory=QuantArgs)
     template: TemplateArgs = field(default_factory=TemplateArgs)
     data: DataArgs = field(default_factory=DataArgs)
     tuner: TunerArgs = field(default_factory=TunerArgs)
@@ -39,6 +41,7 @@ class PtArguments(Arguments, command='pt'):
     """Pre-training on plain text: every token of a row is trained."""
 
     model: ModelArgs = field(default_factory=ModelArgs)
+    quant: QuantArgs = field(default_factory=QuantArgs)
     template: TemplateArgs = field(default_factory=TemplateArgs)
     data: DataArgs = field(default_factory=lambda: DataArgs(lazy_tokenize=True))
     tuner: TunerArgs = field(default_factory=lambda: TunerArgs(tuner_type='full', target_modules=['ALL']))
@@ -53,6 +56,7 @@ class InferArguments(Arguments, command='infer'):
     """Chat with a model, or answer the rows of a data set."""
 
     model: ModelArgs = field(default_factory=ModelArgs)
+    quant: QuantArgs = field(default_factory=QuantArgs)
     template: TemplateArgs = field(default_factory=lambda: TemplateArgs(max_length=-1))
     data: DataArgs = field(default_factory=DataArgs)
     generation: GenerationArgs = field(default_factory=GenerationArgs)

@@ -138,6 +138,39 @@ class DataArgs(Group):
 
 
 @dataclass(frozen=True)
+class QuantArgs(Group):
+    """Weights of fewer bits under an adapter (QLoRA), made while the model is loaded."""
+
+    quant_method: Literal['bnb', 'hqq'] | None = opt(
+        None, 'Who quantises: bitsandbytes or HQQ. Default with --quant_bits: bnb for 4 and 8, else hqq. A checkpoint '
+        'that is quantised already (GPTQ, AWQ, bitsandbytes) is just named as --model.')
+    quant_bits: int | None = opt(
+        None, 'Bits of a weight: 4 or 8 with bnb; 8, 4, 3, 2 or 1 with hqq. Default, and 0: weights as they are.',
+        unit='bits', at_least=0, at_most=8)
+    bnb_4bit_compute_dtype: Literal['auto', 'float16', 'bfloat16', 'float32'] = opt(
+        'auto', 'Type that 4-bit weights are multiplied in. auto: that of the model.')
+    bnb_4bit_quant_type: Literal['nf4', 'fp4'] = opt('nf4', 'The 16 values of 4-bit weights.')
+    bnb_4bit_use_double_quant: bool = opt(True, 'Quantise the scales of 4-bit weights too.')
+    bnb_4bit_quant_storage: Literal['uint8', 'float16', 'bfloat16', 'float32'] | None = opt(
+        None, 'Type of the tensors that 4-bit weights are packed in. Default: uint8.')
+    hqq_axis: int = opt(1, 'Groups of HQQ lie along inputs (1) or outputs (0).', at_least=0, at_most=1)
+
+    @property
+    def method(self) -> str | None:
+        """Who quantises, or None when nobody does."""
+        if not self.quant_bits:
+            return None
+        return self.quant_method or ('bnb' if self.quant_bits in (4, 8) else 'hqq')
+
+    def further_problems(self) -> list[str]:
+        allowed = {'bnb': (4, 8), 'hqq': (8, 4, 3, 2, 1)}
+        if self.method is None or self.quant_bits in allowed[self.method]:
+            return []
+        return [f'--quant_bits with --quant_method {self.method} takes '
+                f'{", ".join(map(str, allowed[self.method]))}; got {self.quant_bits}.']
+
+
+@dataclass(frozen=True)
 class TunerArgs(Group):
     """Which weights are trained."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from swift.llm.args.fields import ArgumentsError
 from swift.llm.args.hf_names import OPTIMIZERS, REPORTERS, SCHEDULERS
 from swift.llm.args.parser import Arguments, flags
-from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, owner
+from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, NOT_ON_BNB, ON_HQQ, owner
 from swift.utils.errors import MissingExtraError
 from swift.utils.extras import available, require
 from swift.utils.registry import suggest
@@ -22,6 +22,7 @@ from swift.utils.registry import suggest
 Rule = Callable[[Arguments], str | None]
 ZERO = ('zero1', 'zero2', 'zero3', 'zero2_offload', 'zero3_offload')
 _DATA_SUFFIXES = ('.jsonl', '.json', '.csv', '.parquet', '.txt')
+CHANGES_BASE = ('pissa', 'olora', 'corda', 'lora-ga')  # values of --init_weights, by their beginnings
 _SPREADING = ('auto', 'balanced', 'balanced_low_0', 'sequential')
 _DEVICE = re.compile('|'.join(_SPREADING) + r'|cpu|mps|(cuda|npu|xpu)(:\d+)?')
 
@@ -123,6 +124,20 @@ def self_cognition_has_names(args) -> str | None:
     return f'--dataset self-cognition needs {" and ".join(missing)} (Chinese and English).'
 
 
+def quantiser_has_bits(args) -> str | None:
+    quant = args.quant
+    return (f'--quant_method {quant.quant_method} needs --quant_bits, for example 4.'
+            if quant.quant_method and not quant.quant_bits and 'quant_bits' not in args.explicit else None)
+
+
+def quantiser_is_installed(args) -> str | None:
+    """HQQ is in no extra: peft imports it at every start where it is there, for seconds."""
+    wanted = f'--quant_bits {args.quant.quant_bits} ({args.quant.method})'
+    if args.quant.method == 'hqq' and not available('hqq'):
+        return f'{wanted} needs the package hqq, which is not installed. Install it with: pip install hqq'
+    return _missing('bitsandbytes', wanted) if args.quant.method == 'bnb' else None
+
+
 # ----------------------------------------------------------------------------------------------------------- training
 
 def dataset_is_named(args) -> str | None:
@@ -155,6 +170,40 @@ def method_flags_are_of_the_method(args) -> str | None:
     strange = [name for name in sorted(args.explicit) if owner(name) not in (None, chosen)]
     return (f'--{strange[0]} is for --tuner_type {owner(strange[0])}, and --tuner_type is {chosen}.'
             if strange else None)
+
+
+def quantised_weights_stay_frozen(args) -> str | None:
+    if args.quant.method is None or args.tuner.tuner_type != 'full':
+        return None
+    return (f'--quant_bits {args.quant.quant_bits} with --tuner_type full: quantised weights can not be trained. Use '
+            '--tuner_type lora, or leave --quant_bits out.')
+
+
+def method_fits_quantised_weights(args) -> str | None:
+    method, chosen = args.quant.method, args.tuner.tuner_type
+    refused = chosen in NOT_ON_BNB if method == 'bnb' else method == 'hqq' and chosen not in (*ON_HQQ, 'full')
+    return (f'--tuner_type {chosen} does not work on weights of {method}'
+            + (f'; {", ".join(ON_HQQ)} do' if method == 'hqq' else f'; all but {", ".join(NOT_ON_BNB)} do')
+            + '. Change it, or leave --quant_bits out.' if refused else None)
+
+
+def start_fits_quantised_weights(args) -> str | None:
+    """These begin by taking a part out of the frozen weights, which quantised ones can't give to the bit."""
+    value = args.tuner.init_weights
+    if args.quant.method is None or args.tuner.tuner_type != 'lora' or not value.startswith(CHANGES_BASE):
+        return None
+    return (f'--init_weights {value} changes the frozen weights, and --quant_bits {args.quant.quant_bits} quantises '
+            'them. Leave one of the two out; --init_weights true and gaussian go with both.')
+
+
+def sharding_fits_quantised_weights(args) -> str | None:
+    """Known here by name only; a DeepSpeed file is looked into where the model is loaded."""
+    deepspeed = args.train.deepspeed or ''
+    if args.quant.method is None or not (args.train.fsdp or deepspeed.startswith('zero3')):
+        return None
+    way = '--fsdp' if args.train.fsdp else f'--deepspeed {deepspeed}'
+    return (f'{way} spreads every weight over the processes, which weights of --quant_bits {args.quant.quant_bits} do '
+            'not allow. Use --deepspeed zero2, or processes alone.')
 
 
 def init_weights_fit_the_method(args) -> str | None:
@@ -360,6 +409,15 @@ def epochs_beside_steps(args) -> str | None:
             and args.train.max_steps > 0 and 'num_train_epochs' in args.explicit else None)
 
 
+def settings_of_another_quantiser(args) -> str | None:
+    quant = args.quant
+    unread = [name for name in flags(type(args)) if name in args.explicit and (
+        name.startswith('bnb_4bit_') and (quant.method, quant.quant_bits) != ('bnb', 4)
+        or name == 'hqq_axis' and quant.method != 'hqq')]
+    how = f'--quant_bits {quant.quant_bits} ({quant.method})' if quant.method else 'weights that are not quantised'
+    return f'{_listed(unread)} has no effect with {how}.' if unread else None
+
+
 def warmup_told_twice(args) -> str | None:
     return ('--warmup_ratio has no effect: --warmup_steps is given.' if args.command != 'infer'
             and args.train.warmup_steps > 0 and 'warmup_ratio' in args.explicit else None)
@@ -368,9 +426,12 @@ def warmup_told_twice(args) -> str | None:
 COMMON: tuple[Rule, ...] = (
     model_is_named, model_folder_exists, data_files_exist, plugins_exist, dataset_info_exists, columns_is_a_map,
     device_map_is_one, max_memory_has_device_map, rope_scaling_has_length, probabilities_fit_datasets,
-    self_cognition_has_names, sampling_is_possible)
+    self_cognition_has_names, sampling_is_possible, quantiser_has_bits,
+    quantiser_is_installed)
 TRAINING: tuple[Rule, ...] = (
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
+    quantised_weights_stay_frozen, method_fits_quantised_weights, start_fits_quantised_weights,
+    sharding_fits_quantised_weights,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
     targets_have_something_to_be,
     adalora_sees_gradients, adapter_has_targets, regex_compiles, resume_folder_exists,
@@ -381,7 +442,7 @@ INFERENCE: tuple[Rule, ...] = (
     adapters_exist, merge_has_adapter, data_args_need_checkpoint, batch_has_rows, beams_do_not_stream)
 NOTES: tuple[Rule, ...] = (
     adapter_flags_without_adapter, evaluation_without_rows, split_beside_val_dataset, epochs_beside_steps,
-    warmup_told_twice)
+    warmup_told_twice, settings_of_another_quantiser)
 
 
 # -------------------------------------------------------------------------------------------------- small functions

@@ -50,6 +50,10 @@ METHODS: dict[str, Method] = {
     'part': Method('part_'),
 }
 TunerType = Literal[(*METHODS, 'full')]
+# Methods of peft that read a frozen weight itself, where a 4-bit one has other sizes and other numbers.
+NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr')
+# HQQ's layers are another class than torch's, which peft knows with these methods.
+ON_HQQ = ('lora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera')
 
 
 def owner(flag: str) -> str | None:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from swift.llm.args.groups import MethodArgs, TunerArgs
 from swift.llm.model.device import DTYPES
+from swift.llm.model.quantize import check_tuner
 from swift.llm.model.registry import ModelFamily
 from swift.tuners.api import Adapted, Swift, cast_adapter
 from swift.tuners.native import NativeConfig
@@ -62,6 +63,7 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         if tuner.freeze_parameters or tuner.freeze_parameters_ratio or tuner.trainable_parameters:
             raise UsageError(f'--freeze_parameters, --freeze_parameters_ratio and --trainable_parameters belong to '
                              f'--tuner_type full; with {tuner.tuner_type} only the adapter is trained.')
+        check_tuner(model, tuner)
         adapted = _prepare(model, tuner, tuner_config(tuner, model, family, method))
         if tuner.lora_dtype != 'auto':
             cast_adapter(adapted, DTYPES[tuner.lora_dtype])
@@ -81,7 +83,7 @@ def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig | Nati
     """
     try:
         return Swift.prepare_model(model, config)
-    except (ValueError, AssertionError) as e:
+    except (ValueError, AssertionError, TypeError) as e:  # TypeError: a class of layer that peft has no adapter for
         raise UsageError(f'--tuner_type {tuner.tuner_type} does not fit this model: {e}') from e
 
 
@@ -112,6 +114,7 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
     options = {field.name: given[field.name] for field in dataclasses.fields(method.options)
                if field.name not in ('targets', 'modules_to_save')}
     saved = find_saved(model, _split(tuner.modules_to_save))
+    _check_not_quantised(model, saved)
     return method.build(method.options(targets=targets, modules_to_save=saved, **options))
 
 
@@ -125,6 +128,17 @@ def _on_parameters(model: nn.Module, tuner: TunerArgs) -> dict[str, Any]:
     if tuner.lora_dropout:
         logger.info('--target_parameters: trained without --lora_dropout, which adapters on parameters can not have.')
     return {'target_parameters': find_parameters(model, _split(tuner.target_parameters)), 'lora_dropout': 0.0}
+
+
+def _check_not_quantised(model: nn.Module, names: Sequence[str]) -> None:
+    """Raises:
+        UsageError: a module that is to be trained whole has weights that are no numbers.
+    """
+    for name, module in model.named_modules():
+        whole = any(name == wanted or name.endswith(f'.{wanted}') for wanted in names)
+        if whole and any(not p.is_floating_point() for p in module.parameters()):
+            raise UsageError(f'--modules_to_save: {name} is quantised, so it can not be trained whole; use it as a '
+                             'target module.')
 
 
 def _not_adaptable(model: PreTrainedModel) -> list[nn.Module]:

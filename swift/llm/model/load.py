@@ -24,8 +24,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from swift.llm.args.groups import ModelArgs
-from swift.llm.model import checks, hub
+from swift.llm.args.groups import ModelArgs, QuantArgs
+from swift.llm.model import checks, hub, quantize
 from swift.llm.model.device import choose_attention, choose_device_map, choose_dtype
 from swift.llm.model.registry import (
     MODELS,
@@ -132,13 +132,14 @@ def load_tokenizer(resolved: ResolvedModel, args: ModelArgs) -> PreTrainedTokeni
     return tokenizer
 
 
-def load_model(args: ModelArgs, *, training: bool, full: bool = False, sharded: bool = False,
-               max_length: int | None = None) -> LoadedModel:
+def load_model(args: ModelArgs, *, training: bool, quant: QuantArgs | None = None, full: bool = False,
+               sharded: bool = False, max_length: int | None = None) -> LoadedModel:
     """Load model and tokenizer.
 
     Args:
         args: which model and how.
         training: the weights will be trained or adapted.
+        quant: how weights are quantised; None leaves them as they are.
         full: all weights are trained, so fp16 keeps them in fp32.
         sharded: DeepSpeed ZeRO-3 or FSDP places the weights.
         max_length: longest row in tokens, which ``--rope_scaling`` stretches positions to.
@@ -151,6 +152,11 @@ def load_model(args: ModelArgs, *, training: bool, full: bool = False, sharded: 
     family, folder = resolved.family, resolved.path
     raw = checks.read_config(folder)
     loader = checks.check_config(folder, raw, trust_remote_code=args.trust_remote_code)
+    quant, stored = quant or QuantArgs(), quantize.stored_method(raw)
+    quantize.check_stored(folder, stored, quant, training=training, full=full)
+    if sharded and (quant.method or stored):
+        raise UsageError('Quantised weights can not be spread over processes by DeepSpeed ZeRO-3 or FSDP. Use '
+                         '--deepspeed zero2, or processes alone.')
     size = checks.check_weights(folder)
     check_requires(family, native=checks.native_loader(raw) is not None)
     tokenizer = load_tokenizer(resolved, args)
@@ -160,9 +166,13 @@ def load_model(args: ModelArgs, *, training: bool, full: bool = False, sharded: 
     if args.rope_scaling:
         stretch_positions(config, args.rope_scaling, max_length)
     placement = choose_device_map(args.device_map, args.max_memory, sharded=sharded)
+    by_hqq = _one_device(placement) if quant.method == 'hqq' else None
     logger.info('Loading %s (%.2f GB on disk) as %s', folder, size / 1e9, str(weights_dtype).removeprefix('torch.'))
     model = _from_pretrained(folder, loader=loader, config=config, dtype=weights_dtype,
-                             attn=choose_attention(args.attn_impl), trust=args.trust_remote_code, placement=placement)
+                             attn=choose_attention(args.attn_impl), trust=args.trust_remote_code,
+                             placement={} if quant.method == 'hqq' else placement,
+                             quantised=quantize.loading_options(quant, stored, weights_dtype, training=training))
+    model = quantize.finish(model, quant, stored, weights_dtype, by_hqq)
     if loader != 'AutoModelForCausalLM':
         logger.info('%s reads more than text. Its language model is used with text; images, video and sound in rows '
                     'are not read yet.', type(model).__name__)
@@ -247,8 +257,8 @@ def quiet_progress() -> Iterator[None]:
 
 
 def _from_pretrained(folder: Path, *, loader: str, config: Any, dtype: torch.dtype, attn: str | None, trust: bool,
-                     placement: dict[str, Any]) -> PreTrainedModel:
-    options = {'attn_implementation': attn} if attn else {}
+                     placement: dict[str, Any], quantised: dict[str, Any]) -> PreTrainedModel:
+    options = {**({'attn_implementation': attn} if attn else {}), **quantised}
     try:
         with quiet_progress():
             model, report = _LOADERS[loader].from_pretrained(
@@ -268,6 +278,20 @@ def _from_pretrained(folder: Path, *, loader: str, config: Any, dtype: torch.dty
         logger.warning('%d weights of %s are not part of a %s model and were left out (%s ...).', len(unexpected),
                        folder, config.model_type, unexpected[0])
     return model
+
+
+def _one_device(placement: dict[str, Any]) -> torch.device | None:
+    """Where all of a model goes; None is the CPU.
+
+    Raises:
+        UsageError: it would be spread over several devices.
+    """
+    wanted = placement.get('device_map', {'': 'cpu'})
+    if not isinstance(wanted, dict) or list(wanted) != ['']:
+        raise UsageError('--quant_method hqq puts a model on one device a process; show one with CUDA_VISIBLE_DEVICES, '
+                         'or use --quant_method bnb.')
+    device = torch.device(wanted[''])
+    return None if device.type == 'cpu' else device
 
 
 def _resolve_family(family: ModelFamily, args: ModelArgs) -> ResolvedModel:

@@ -49,7 +49,7 @@ def infer_main(args: Sequence[str] | dict[str, Any] | InferArguments | None = No
     check_names(args.template)
     if args.infer.merge_lora:
         args = _merged(args)
-    loaded = load_model(args.model, training=False, max_length=args.template.max_length)
+    loaded = load_model(args.model, training=False, quant=args.quant, max_length=args.template.max_length)
     model = put_adapters(loaded.model, args.infer.adapters)
     template = make_template(args.template, loaded.tokenizer, loaded.family, task='sft')
     engine = TransformersEngine.from_parts(model, loaded.tokenizer, template, name=loaded.path.name,

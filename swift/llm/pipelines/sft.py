@@ -84,8 +84,8 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
     join_processes(args.train)
     try:
         set_seed(args.run.seed)
-        loaded = load_model(args.model, training=True, full=args.tuner.tuner_type == 'full', sharded=_sharded(args),
-                            max_length=args.template.max_length)
+        loaded = load_model(args.model, training=True, quant=args.quant, full=args.tuner.tuner_type == 'full',
+                            sharded=_sharded(args), max_length=args.template.max_length)
         template = make_template(args.template, loaded.tokenizer, loaded.family, task=args.command)
         run_dir = _make_run_dir(args)
         data = load_datasets(args.data, template, seed=args.run.seed, run_dir=run_dir, access=HubAccess.of(args.model))

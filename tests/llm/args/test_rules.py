@@ -56,6 +56,12 @@ def test_infer_needs_no_data():
     ({'sft_type': 'road', 'road_group_size': 7}, '--road_group_size 7 must be even'),
     ({'sft_type': 'bone', 'init_weights': 'olora'}, '--init_weights takes true or bat with --tuner_type miss'),
     ({'init_weights': 'bat'}, '--init_weights bat is for --tuner_type miss'),
+    ({'quant_method': 'bnb'}, '--quant_method bnb needs --quant_bits, for example 4'),
+    ({'quant_bits': 4, 'sft_type': 'full'}, '--quant_bits 4 with --tuner_type full: quantised weights can not'),
+    ({'quant_bits': 8, 'sft_type': 'lokr'}, '--tuner_type lokr does not work on weights of bnb; all but delora, hra'),
+    ({'quant_bits': 4, 'init_weights': 'pissa_niter_4'}, '--init_weights pissa_niter_4 changes the frozen weights'),
+    ({'quant_bits': 4, 'deepspeed': 'zero3'}, '--deepspeed zero3 spreads every weight over the processes'),
+    ({'quant_bits': 4, 'fsdp': 'full_shard'}, '--fsdp spreads every weight over the processes'),
     ({'target_regex': '('}, 'is no regular expression'),
     ({'init_weights': 'orthogonal', 'lora_rank': 5}, '--init_weights orthogonal needs even ranks, got 5'),
     ({'init_weights': 'orthogonal', 'lora_rank_pattern': '{"q_proj": 3}'}, 'needs even ranks, got 3'),
@@ -123,6 +129,22 @@ def test_a_missing_package_is_told_before_anything_is_loaded(monkeypatch):
     (problem,) = _problems(deepspeed='zero2')
     assert problem == ("--deepspeed needs the package 'deepspeed', which is not installed. "
                        "Install it with: pip install 'ms-swift[deepspeed]'")
+
+
+@pytest.mark.parametrize('bits, package', [(4, 'bitsandbytes'), (8, 'bitsandbytes'), (3, 'hqq')])
+def test_a_missing_quantiser_is_told_before_anything_is_loaded(monkeypatch, bits, package):
+    monkeypatch.setattr(rules, 'available', lambda module: False)
+    monkeypatch.setattr(extras, 'available', lambda module: False)
+    (problem,) = _problems(quant_bits=bits)
+    assert f'--quant_bits {bits}' in problem and package in problem and 'pip install' in problem
+    assert rules.check(InferArguments.of(model='owner/model', quant_bits=bits)) == [problem]
+
+
+def test_hqq_takes_the_methods_that_peft_has_for_it(monkeypatch):
+    monkeypatch.setattr(rules, 'available', lambda module: True)
+    assert _problems(quant_bits=2, sft_type='vera') == []
+    (problem,) = _problems(quant_bits=4, quant_method='hqq', sft_type='ia3')
+    assert problem.startswith('--tuner_type ia3 does not work on weights of hqq; lora, ln_tuning, miss, oft')
 
 
 def test_resuming_needs_neither_model_nor_data(tmp_path):

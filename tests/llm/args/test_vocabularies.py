@@ -21,7 +21,9 @@ SAMPLES = {
     'tuner_backend': 'peft', 'sft_type': 'full', 'strict': 'true', 'ddp_backend': 'gloo', 'dtype': 'bf16',
     'interleave_prob': '1', 'include_num_input_tokens_seen': 'true', 'use_flash_attn': 'true',
     'eval_steps': '7', 'save_steps': '7', 'save_strategy': 'steps', 'rope_scaling': 'linear',
-    'split_dataset_ratio': '0.5', 'dataset_test_ratio': '0.5', 'max_rejected_ratio': '0.5', 'eval_strategy': 'epoch'}
+    'bnb_4bit_quant_storage': 'bfloat16', 'quant_method': 'bnb', 'quant_bits': '4', 'quantization_bit': '4',
+    'hqq_axis': '0', 'split_dataset_ratio': '0.5', 'dataset_test_ratio': '0.5', 'max_rejected_ratio': '0.5',
+    'eval_strategy': 'epoch'}
 
 
 def _rows(era: str):
@@ -98,6 +100,11 @@ def test_the_tables_are_whole():
     (['--warmup_steps', '0.1'], 'warmup_ratio', 0.1),
     (['--warmup_steps', '10'], 'warmup_steps', 10),
     (['--strict', 'true'], 'max_rejected_ratio', 0),
+    (['--quantization_bit', '4'], 'quant_bits', 4),
+    (['--quantization_bit', '0'], 'quant_bits', 0),
+    (['--quant_bits', 'None'], 'quant_bits', None),
+    (['--bnb_4bit_comp_dtype', 'AUTO'], 'bnb_4bit_compute_dtype', 'auto'),
+    (['--bnb_4bit_comp_dtype', 'bf16'], 'bnb_4bit_compute_dtype', 'bfloat16'),
     (['--per-device-train-batch-size', '3'], 'per_device_train_batch_size', 3),
     (['--activation_checkpointing', 'false'], 'gradient_checkpointing', False)])
 def test_meaning_of_an_alias(argv, field, value):
@@ -130,7 +137,10 @@ def test_commas_split_data_sets_unless_a_file_is_called_so(tmp_path):
     (['--packing'], "isn't there yet"),
     (['--bf16', 'true'], '--torch_dtype bfloat16'),
     (['--ignore_args_error', 'true'], 'always an error'),
-    (['--quantization_bit', '4'], 'quantised'),
+    (['--quant_method', 'awq'], 'recognised by its config.json: give it as --model'),
+    (['--quant_method', 'eetq'], "eetq isn't there yet; bnb and hqq are"),
+    (['--quant_bits', '5'], '--quant_bits with --quant_method hqq takes 8, 4, 3, 2, 1; got 5'),
+    (['--quant_method', 'bnb', '--quant_bits', '3'], '--quant_bits with --quant_method bnb takes 4, 8; got 3'),
     (['--lora_dropout', '0.1', '--lora_dropout_p', '0.2'], 'same flag with different values')])
 def test_refused_with_what_to_do(argv, text):
     with pytest.raises(ArgumentsError, match='(?s).*' + text.replace('(', r'\(')):
