@@ -116,7 +116,7 @@ def test_a_method_has_the_gradients_of_the_dequantised_base_or_is_refused(tiny_m
 @pytest.mark.parametrize('kind', KINDS)
 def test_saved_and_loaded_is_bit_equal(tiny_model_dir, kind, tmp_path):
     model = adapt(quantised(tiny_model_dir, kind), TunerArgs(init_weights='false')).eval()
-    Swift.save(model, tmp_path)
+    Swift.save_pretrained(model, tmp_path)
     again = Swift.from_pretrained(quantised(tiny_model_dir, kind), tmp_path).eval()
     with torch.no_grad():
         assert torch.equal(again(IDS).logits, model(IDS).logits)
