@@ -21,6 +21,7 @@ from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_ro
 from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback, StepHookCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.tuners.api import base_model
+from swift.tuners.prompts import logits_in_front, prompted
 from swift.tuners.registry import StepHook
 from swift.utils import env
 from swift.utils.extras import available
@@ -53,11 +54,13 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     bare = base_model(model)
     if wants_recompute(train.gradient_checkpointing):
         enable_recompute(bare)
-    one_line = _padding_free(bare, padding_free, sharded=shards_parameters(
+    one_line = _padding_free(model, padding_free, sharded=shards_parameters(
         deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp))
+    in_front = None if prompted(model) is None else logits_in_front(model)
     trainer = SwiftTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
-        data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line),
+        data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line,
+                                        in_front=in_front),
         plan=plan, data_seed=data_seed,
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
         head_takes_positions=forward_takes(bare, 'logits_to_keep') and not is_spread(bare), accuracy=train.acc_strategy,
@@ -97,7 +100,9 @@ def _padding_free(model: torch.nn.Module, typed: bool | None, *, sharded: bool) 
         return False
     if sharded:
         reason = 'its parameters are sharded, so it can not be tried beforehand'
-    elif keeps_rows_apart(model):
+    elif prompted(model) is not None:
+        reason = 'each row has virtual tokens of its own in front'
+    elif keeps_rows_apart(base_model(model)):
         logger.info('Padding-free batches: tried on this model, rows that share a line do not see each other.')
         return True
     else:

@@ -20,6 +20,7 @@ from transformers.trainer_callback import ExportableState
 
 from swift.trainers.state import load_tree, random_state, save_tree, set_random_state
 from swift.tuners.api import Adapted
+from swift.tuners.prompts import load_trained_state, prompted, trained_state
 from swift.tuners.registry import StepHook
 from swift.utils.errors import NonFiniteError, SwiftError
 from swift.utils.files import remove_folder, remove_leftovers, replace_folder, verify_manifest, write_manifest
@@ -28,6 +29,7 @@ from swift.utils.logging import get_logger
 logger = get_logger()
 
 TRAINER_STATE = 'trainer_state.json'
+_PROMPT = 'prompt'
 
 
 class CheckpointingTrainer(Trainer):
@@ -129,6 +131,9 @@ class CheckpointingTrainer(Trainer):
             save_tree(Path(output_dir), 'optimizer', self.optimizer.state_dict())
         if self.args.should_save:
             save_tree(Path(output_dir), 'scheduler', self.lr_scheduler.state_dict())
+            model = self.accelerator.unwrap_model(self.model)
+            if prompted(model) is not None:
+                save_tree(Path(output_dir), _PROMPT, trained_state(model))
             if self._step_hook is not None:
                 save_tree(Path(output_dir), 'tuner', self._step_hook.state_dict())
 
@@ -146,6 +151,17 @@ class CheckpointingTrainer(Trainer):
         self.lr_scheduler.load_state_dict(load_tree(Path(checkpoint), 'scheduler'))
         if self._step_hook is not None:
             self._step_hook.load_state_dict(load_tree(Path(checkpoint), 'tuner'))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """Weights; of a prompt the network that makes it, because the adapter's file has only what comes out."""
+        bare = self.accelerator.unwrap_model(model or self.model)
+        if prompted(bare) is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        if not (Path(resume_from_checkpoint) / f'{_PROMPT}.json').is_file():
+            raise SwiftError(f'{resume_from_checkpoint} has the finished prompt but not the network that makes it '
+                             '(--save_only_model true leaves it out), so training can\'t go on from it.')
+        load_trained_state(bare, load_tree(Path(resume_from_checkpoint), _PROMPT))
 
     def _save_scaler(self, output_dir: str) -> None:
         if self.args.should_save and self.accelerator.scaler is not None:

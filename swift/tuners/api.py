@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import (
+    PEFT_TYPE_TO_CONFIG_MAPPING,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    PromptLearningConfig,
+    get_peft_model,
+)
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
@@ -22,6 +29,7 @@ from swift.tuners import files
 from swift.tuners.merging import check_untied, merge_layers, merge_layers_reversibly, unmerge_layers, untie_embeddings
 from swift.tuners.model import SwiftModel
 from swift.tuners.native import NativeConfig
+from swift.tuners.prompts import prompted
 from swift.tuners.targets import parameter_size
 from swift.utils.errors import SwiftError, UsageError
 
@@ -102,7 +110,8 @@ class Swift:
                 Default: all there are, under their names.
 
         Raises:
-            UsageError: the folder holds no such adapter, or one whose weights are a pickle file.
+            UsageError: the folder holds no such adapter, or one whose weights are a pickle file; a prompt is to be
+                trained further.
             SwiftError: its files are unreadable or belong to another model.
         """
         folder = Path(folder).expanduser()
@@ -195,6 +204,12 @@ class Swift:
         """
         names = Swift.active(model) if adapter_names is None else list(adapter_names)
         _check_known(model, names)
+        prompt = prompted(model)
+        for name in names:
+            if prompt is not None and name in prompt.peft_config:
+                kind = prompt.peft_config[name].peft_type.value.lower()
+                raise UsageError(f'An adapter of the type {kind} puts positions in front of each row, which can not '
+                                 'become part of the weights. Use it as it is.')
         if isinstance(model, SwiftModel):
             model.merge_tuners([name for name in names if name in model.configs])
             for name in list(model.configs):
@@ -352,6 +367,11 @@ def _load_peft(model: nn.Module, folder: Path, name: str, *, is_trainable: bool)
     if isinstance(model, SwiftModel):
         model.add_peft(lambda inner: _load_peft(inner, folder, name, is_trainable=is_trainable))
         return model
+    kind = files.read_config(folder).get('peft_type')
+    if is_trainable and kind in PEFT_TYPE_TO_CONFIG_MAPPING and issubclass(
+            PEFT_TYPE_TO_CONFIG_MAPPING[kind], PromptLearningConfig):
+        raise UsageError(f'{folder} holds a finished prompt and not what it was made with, so it can be used but not '
+                         'trained further. A run of swift goes on with --resume_from_checkpoint.')
     try:
         with _no_deprecations(), warnings.catch_warnings():
             # a part of an adapter that stays as it was initialised answers like the base model, without a word

@@ -48,8 +48,8 @@ class Tuner:
 
     Attributes:
         name: the value of ``--tuner_type``.
-        options: a frozen dataclass; ``targets`` and ``modules_to_save`` are found in the model, every other field has
-            the name of the flag that sets it.
+        options: a frozen dataclass; ``targets``, ``modules_to_save`` and ``tokenizer`` are found in the model, every
+            other field has the name of the flag that sets it.
         build: options -> configuration, of peft or of ours.
         default_targets: what DEFAULT means in ``--target_modules`` whatever the family, for methods that are not made
             for linear layers; empty for all others.

@@ -10,9 +10,11 @@ import pytest
 from swift.tuners.native import NativeConfig
 from swift.tuners.registry import TUNERS
 
-FOUND = {'targets': ['q_proj', 'v_proj'], 'modules_to_save': []}
+FOUND = {'targets': ['q_proj', 'v_proj'], 'modules_to_save': [], 'tokenizer': 'some/folder'}
 WORDS = {'lora_rank_pattern': '{"v_proj": 3}', 'lora_alpha_pattern': '{"v_proj": 3}', 'target_parameters': ['w.down'],
-         'init_weights': 'bat', 'lora_bias': 'all', 'road_variant': 'road_2', 'ia3_feedforward_modules': ['v_proj']}
+         'init_weights': 'bat', 'lora_bias': 'all', 'road_variant': 'road_2', 'ia3_feedforward_modules': ['v_proj'],
+         'prompt_tuning_init': 'random', 'prompt_tuning_init_text': 'Classify:', 'p_tuning_encoder': 'lstm',
+         'p_tuning_hidden_size': 24}
 TOGETHER = {'boft_block_num': {'boft_block_size': 0}}
 
 
@@ -31,16 +33,18 @@ def _values(config) -> dict:
 @pytest.mark.parametrize('name', TUNERS.names())
 def test_every_option_reaches_the_configuration(name):
     method = TUNERS.get(name)
-    plain = _values(method.build(method.options(**FOUND)))
-    assert set(plain['target_modules']) == {'q_proj', 'v_proj'}
+    found = {key: value for key, value in FOUND.items() if key in {f.name for f in dataclasses.fields(method.options)}}
+    plain = _values(method.build(method.options(**found)))
+    assert set(plain.get('target_modules', ())) == set(found.get('targets', ()))
     assert plain.get('swift_type') or plain['task_type'] == 'CAUSAL_LM'
     for field in dataclasses.fields(method.options):
         if field.name not in FOUND:
             value = _other(field)
-            options = method.options(**FOUND, **TOGETHER.get(field.name, {}), **{field.name: value})
+            options = method.options(**found, **TOGETHER.get(field.name, {}), **{field.name: value})
             changed = _values(method.build(options))
-            wanted = set(value) if isinstance(value, list) else value
-            wanted = json.loads(value) if field.name.endswith('_pattern') else wanted
-            assert [key for key in plain if plain[key] != changed[key] and changed[key] in (value, wanted)], field.name
-    saved = _values(method.build(method.options(**(FOUND | {'modules_to_save': ['norm']}))))
+            wanted = [value, set(value) if isinstance(value, list) else value]
+            wanted += [value.upper()] if isinstance(value, str) else []
+            wanted += [json.loads(value)] if field.name.endswith('_pattern') else []
+            assert [key for key in plain if plain[key] != changed[key] and changed[key] in wanted], field.name
+    saved = _values(method.build(method.options(**(found | {'modules_to_save': ['norm']}))))
     assert list(saved['modules_to_save']) == ['norm']

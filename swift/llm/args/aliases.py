@@ -122,6 +122,10 @@ VALUES: dict[tuple[str, str], str] = {
     ('infer_backend', 'pt'): 'transformers',
     ('tuner_backend', 'swift'): 'peft',
     ('tuner_type', 'bone'): 'miss',
+    ('tuner_type', 'prompt'): 'prompt_tuning',
+    ('tuner_type', 'ptuning'): 'p_tuning',
+    ('tuner_type', 'prefix'): 'prefix_tuning',
+    ('tuner_type', 'p_tuning_v2'): 'prefix_tuning',
 }
 
 
@@ -353,7 +357,7 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'longlora llamapro adapter reft lora_llm dummy lisa prompt prefix ptuning'
+_TUNERS = 'longlora llamapro adapter reft lora_llm dummy lisa'
 _STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
            'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {

@@ -7,6 +7,7 @@ import math
 
 from swift.llm.args.commands import InferArguments, PtArguments, SftArguments
 from swift.llm.args.groups import DataArgs, TrainArgs
+from swift.llm.args.tuner_types import METHODS
 
 _ROWS_A_STEP = 16
 
@@ -25,7 +26,13 @@ def effective(args: SftArguments | PtArguments | InferArguments, world_size: int
     if isinstance(args, InferArguments):
         return dataclasses.replace(args, data=data, infer=_infer(args), generation=_generation(args))
     train = _train(args.train, data, full=args.tuner.tuner_type == 'full', world_size=world_size)
-    return dataclasses.replace(args, data=data, train=train)
+    method = METHODS.get(args.tuner.tuner_type)
+    template = args.template
+    if method is not None and not method.recomputes:
+        train = dataclasses.replace(train, gradient_checkpointing=False)
+    if method is not None and method.needs_padding:
+        template = dataclasses.replace(template, padding_free=False)
+    return dataclasses.replace(args, data=data, template=template, train=train)
 
 
 def has_validation(data: DataArgs) -> bool:

@@ -301,6 +301,21 @@ class MethodArgs(Group):
     road_variant: Literal['road_1', 'road_2', 'road_4'] = opt('road_1', 'RoAd: numbers a pair and outcome.')
     road_group_size: int = opt(64, 'RoAd: outputs in which pairs are made; divides the outputs of a layer.', at_least=1)
     miss_dropout: float = opt(0.0, 'MiSS: dropout before the adapter.', at_least=0, below=1)
+    prompt_tuning_virtual_tokens: int = opt(20, 'Prompt tuning: positions in front of each row.', unit='tokens',
+                                            at_least=1)
+    prompt_tuning_init: Literal['sample_vocab', 'random', 'text'] = opt(
+        'sample_vocab', 'Prompt tuning: start as random words, random numbers, or prompt_tuning_init_text.')
+    prompt_tuning_init_text: str | None = opt(None, 'Prompt tuning: the text to start as, repeated or cut to fit.')
+    p_tuning_virtual_tokens: int = opt(20, 'P-tuning: positions in front of each row.', unit='tokens', at_least=1)
+    p_tuning_encoder: Literal['mlp', 'lstm'] = opt('mlp', 'P-tuning: network that makes them.')
+    p_tuning_hidden_size: int | None = opt(None, 'P-tuning: its inner width; default: the width of the model.',
+                                           at_least=1)
+    p_tuning_num_layers: int = opt(2, 'P-tuning: layers of the LSTM.', at_least=1)
+    p_tuning_dropout: float = opt(0.0, 'P-tuning: dropout in the LSTM.', at_least=0, below=1)
+    prefix_tuning_virtual_tokens: int = opt(20, 'Prefix tuning: keys and values in front of each row.', unit='tokens',
+                                            at_least=1)
+    prefix_tuning_projection: bool = opt(True, 'Prefix tuning: a small network makes them.')
+    prefix_tuning_hidden_size: int = opt(512, 'Prefix tuning: its inner width.', at_least=1)
 
 
 @dataclass(frozen=True)

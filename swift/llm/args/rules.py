@@ -225,6 +225,8 @@ def targets_have_something_to_be(args) -> str | None:
     typed = [name for name in ('exclude_modules', 'layers_to_transform', 'target_parameters') if value_of(args, name)]
     if typed and tuner.tuner_type == 'full':
         return f'--{typed[0]} is about adapters, and --tuner_type is full.'
+    if typed and not METHODS[tuner.tuner_type].has_targets:
+        return f'--{typed[0]} is about modules with an adapter, and --tuner_type {tuner.tuner_type} has none.'
     if tuner.target_parameters and tuner.tuner_type != 'lora':
         return f'--target_parameters is for --tuner_type lora, and --tuner_type is {tuner.tuner_type}.'
     if not tuner.target_parameters:
@@ -261,11 +263,39 @@ def adalora_sees_gradients(args) -> str | None:
             'one GPU or on several with NPROC_PER_NODE alone, or use lora.' if ways else None)
 
 
+def start_of_the_prompt_is_told(args) -> str | None:
+    text, start = args.method.prompt_tuning_init_text, args.method.prompt_tuning_init
+    if args.tuner.tuner_type == 'prompt_tuning' and start == 'text' and not text:
+        return '--prompt_tuning_init text needs --prompt_tuning_init_text.'
+    if text and start != 'text':
+        return f'--prompt_tuning_init_text is for --prompt_tuning_init text, and --prompt_tuning_init is {start}.'
+    return None
+
+
+def recomputing_fits_the_method(args) -> str | None:
+    method = METHODS.get(args.tuner.tuner_type)
+    if method is None or method.recomputes or not args.train.gradient_checkpointing:
+        return None
+    return (f'--gradient_checkpointing true does not work with --tuner_type {args.tuner.tuner_type}: its keys and '
+            'values are in the cache, which is emptied. Leave it out, or use prompt_tuning or p_tuning.')
+
+
+def prompts_are_not_sharded(args) -> str | None:
+    method, train = METHODS.get(args.tuner.tuner_type), args.train
+    if method is None or method.has_targets or not (train.fsdp or _is_zero3(train.deepspeed)):
+        return None
+    way = '--fsdp' if train.fsdp else '--deepspeed with ZeRO-3'
+    return (f'--tuner_type {args.tuner.tuner_type} needs whole embeddings, which {way} does not leave. Use --deepspeed '
+            'zero2, or several processes with NPROC_PER_NODE alone.')
+
+
 def adapter_has_targets(args) -> str | None:
     tuner = args.tuner
     if tuner.tuner_type == 'part' and not tuner.target_regex and tuner.target_modules == ['DEFAULT']:
         return '--tuner_type part trains modules whole: name them with --target_modules.'
     if tuner.tuner_type == 'full' or tuner.target_modules or tuner.target_regex or tuner.target_parameters:
+        return None
+    if not METHODS[tuner.tuner_type].has_targets:
         return None
     return '--target_modules is empty: name modules, or DEFAULT or ALL.'
 
@@ -353,6 +383,18 @@ def merge_has_adapter(args) -> str | None:
             if args.infer.merge_lora and not args.infer.adapters else None)
 
 
+def merge_is_possible(args) -> str | None:
+    if not args.infer.merge_lora:
+        return None
+    for folder in args.infer.adapters:
+        path = Path(folder).expanduser() / 'adapter_config.json'
+        kind = _peft_type(path) if path.is_file() else ''
+        if kind in METHODS and not METHODS[kind].merges:
+            return (f'--merge_lora true: the adapter in {folder} is of the type {kind}, which can not become part of '
+                    'the weights. Leave --merge_lora out: it is used as it is.')
+    return None
+
+
 def data_args_need_checkpoint(args) -> str | None:
     if args.infer.load_data_args and not args.infer.load_args:
         return '--load_data_args true needs --load_args true.'
@@ -381,10 +423,18 @@ def adapter_flags_without_adapter(args) -> str | None:
     if args.command == 'infer':
         return None
     chosen = args.tuner.tuner_type
-    unread = ((*LORA_FLAGS, 'lora_dtype', 'target_modules', 'target_regex', 'modules_to_save') if chosen == 'full'
-              else set(LORA_FLAGS) - set(METHODS[chosen].shared))
+    targets = ('target_modules', 'target_regex')
+    unread = ((*LORA_FLAGS, 'lora_dtype', *targets, 'modules_to_save') if chosen == 'full'
+              else set(LORA_FLAGS if METHODS[chosen].has_targets else (*LORA_FLAGS, *targets))
+              - set(METHODS[chosen].shared))
     names = [name for name in flags(type(args)) if name in args.explicit and name in unread]
     return f'{_listed(names)} has no effect with --tuner_type {chosen}.' if names else None
+
+
+def padding_free_beside_padding(args) -> str | None:
+    method = None if args.command == 'infer' else METHODS.get(args.tuner.tuner_type)
+    return (f'--padding_free true has no effect: --tuner_type {args.tuner.tuner_type} needs rows of their own.'
+            if method is not None and method.needs_padding and args.template.padding_free else None)
 
 
 def evaluation_without_rows(args) -> str | None:
@@ -434,15 +484,17 @@ TRAINING: tuple[Rule, ...] = (
     sharding_fits_quantised_weights,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
     targets_have_something_to_be,
-    adalora_sees_gradients, adapter_has_targets, regex_compiles, resume_folder_exists,
+    adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, prompts_are_not_sharded,
+    adapter_has_targets, regex_compiles, resume_folder_exists,
     resume_switches_need_resume, deepspeed_is_there,
     one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map, names_of_transformers_exist,
     reporters_are_installed)
 INFERENCE: tuple[Rule, ...] = (
-    adapters_exist, merge_has_adapter, data_args_need_checkpoint, batch_has_rows, beams_do_not_stream)
+    adapters_exist, merge_has_adapter, merge_is_possible, data_args_need_checkpoint, batch_has_rows,
+    beams_do_not_stream)
 NOTES: tuple[Rule, ...] = (
-    adapter_flags_without_adapter, evaluation_without_rows, split_beside_val_dataset, epochs_beside_steps,
-    warmup_told_twice, settings_of_another_quantiser)
+    adapter_flags_without_adapter, padding_free_beside_padding, evaluation_without_rows, split_beside_val_dataset,
+    epochs_beside_steps, warmup_told_twice, settings_of_another_quantiser)
 
 
 # -------------------------------------------------------------------------------------------------- small functions
@@ -495,6 +547,26 @@ def _json_or_file(flag: str, value: str | None, wanted: tuple[type, ...]) -> str
         return _json_problem(flag, path.read_text(encoding='utf-8'), wanted)
     except UnicodeDecodeError:
         return f'--{flag} {value} is not a JSON file.'
+
+
+def _is_zero3(deepspeed: str | None) -> bool:
+    """Whether ``--deepspeed`` cuts parameters; a value that is none is told by another rule."""
+    if deepspeed is None or deepspeed in ZERO:
+        return (deepspeed or '').startswith('zero3')
+    path = Path(deepspeed).expanduser()
+    try:
+        text = deepspeed if deepspeed.lstrip().startswith('{') else path.read_text(encoding='utf-8')
+        return json.loads(text)['zero_optimization']['stage'] == 3
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _peft_type(path: Path) -> str:
+    """The method that an adapter_config.json names; one that is none is told where it is loaded."""
+    try:
+        return str(json.loads(path.read_text(encoding='utf-8'))['peft_type']).lower()
+    except (OSError, ValueError, LookupError, TypeError):
+        return ''
 
 
 def _missing(package: str, needed_by: str) -> str | None:

@@ -17,10 +17,18 @@ class Method:
     Attributes:
         prefix: how the names of its own flags in ``MethodArgs`` begin.
         shared: what it reads of the flags that LoRA has (``TunerArgs``).
+        has_targets: it goes on modules that ``--target_modules`` chooses.
+        merges: its adapter can become part of the weights.
+        needs_padding: rows must not share a line: it adds positions to each, or cuts each by its own length.
+        recomputes: activations can be computed again (``--gradient_checkpointing``).
     """
 
     prefix: str
     shared: tuple[str, ...] = ()
+    has_targets: bool = True
+    merges: bool = True
+    needs_padding: bool = False
+    recomputes: bool = True
 
 
 LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio', 'use_rslora', 'use_dora',
@@ -48,6 +56,10 @@ METHODS: dict[str, Method] = {
     'road': Method('road_'),
     'ln_tuning': Method('ln_tuning_'),
     'part': Method('part_'),
+    'prompt_tuning': Method('prompt_tuning_', has_targets=False, merges=False, needs_padding=True),
+    'p_tuning': Method('p_tuning_', has_targets=False, merges=False, needs_padding=True),
+    # its keys and values come in through the cache, which transformers empties where it computes activations again
+    'prefix_tuning': Method('prefix_tuning_', has_targets=False, merges=False, needs_padding=True, recomputes=False),
 }
 TunerType = Literal[(*METHODS, 'full')]
 # Methods of peft that read a frozen weight itself, where a 4-bit one has other sizes and other numbers.

@@ -32,6 +32,7 @@ from swift.llm.model.load import load_model
 from swift.llm.protocol import InferRequest, InferResponse, RequestConfig, StreamChunk, Usage
 from swift.llm.template.encode import Template, make_template
 from swift.tuners.api import Adapted, Swift, base_model
+from swift.tuners.prompts import generation_inputs, virtual_tokens
 from swift.utils.errors import SwiftError, UsageError
 from swift.utils.logging import get_logger
 
@@ -85,6 +86,7 @@ class TransformersEngine(Engine):
         self._inner = base_model(model)
         self._defaults = copy.deepcopy(self._inner.generation_config)
         self._special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._virtual = virtual_tokens(model)
         self._context = context_length(self._inner)
         self._one_at_a_time = threading.Lock()
         self._said_clamped = False
@@ -168,10 +170,11 @@ class TransformersEngine(Engine):
             if config.max_tokens is None:
                 raise SwiftError("The model's config names no context length; set --max_new_tokens (max_tokens).")
             return _Prompt(ids, config.max_tokens)
-        room = self._context - len(ids)
+        room = self._context - self._virtual - len(ids)
         if room < 1:
+            taken = f', {self._virtual} of them taken by the adapter' if self._virtual else ''
             raise SwiftError(f'The prompt has {len(ids)} tokens, which leaves no room for an answer: the model reads '
-                             f'{self._context} tokens. Shorten it or clear the history.')
+                             f'{self._context} tokens{taken}. Shorten it or clear the history.')
         if config.max_tokens is not None and config.max_tokens > room and not self._said_clamped:
             self._said_clamped = True
             logger.warning('max_tokens is %d, but after a prompt of %d tokens the model has room for %d; answers end '
@@ -206,17 +209,21 @@ class TransformersEngine(Engine):
         input_ids, mask = left_pad([prompt.ids for prompt in prompts], settings.pad_token_id, device)  # (B, T) both
         padding = (mask == 0).sum(1).tolist()  # pad tokens before each prompt
         beams = config.num_beams > 1
-        watch = WatchBeams(self.template.decode, stop, input_ids.shape[1], cancelled) if beams else \
-            Watch(rows, on_piece, cancelled)
+        width = self._virtual + input_ids.shape[1]
+        watch = WatchBeams(self.template.decode, stop, width, cancelled) if beams else Watch(rows, on_piece, cancelled)
         processors = LogitsProcessorList()
         if (penalty := self._penalty(config)) != 1:
-            processors.append(RepetitionPenalty(penalty, padding))
+            processors.append(RepetitionPenalty(penalty, [self._virtual + pads for pads in padding]))
         with self._one_at_a_time, seeded(config.seed, device), self._ready(settings):
             # position ids follow from the mask inside generate: 0 at each row's first real token
-            out = self.model.generate(input_ids=input_ids, attention_mask=mask, generation_config=settings,
-                                      logits_processor=processors, stopping_criteria=StoppingCriteriaList([watch]))
+            inputs = {'input_ids': input_ids, 'attention_mask': mask}
+            if self._virtual:
+                inputs = generation_inputs(self.model, input_ids, mask, copies=max(config.num_beams, copies))
+            out = (self._inner if self._virtual else self.model).generate(
+                **inputs, generation_config=settings, logits_processor=processors,
+                stopping_criteria=StoppingCriteriaList([watch]))
         if beams:  # hypotheses swap rows while they grow, so the answers are read at the end
-            for answer, ids in zip(rows, out[:, input_ids.shape[1]:].tolist(), strict=True):
+            for answer, ids in zip(rows, out[:, width:].tolist(), strict=True):
                 for token in ids:
                     answer.push(token)
         return [rows[i * copies:(i + 1) * copies] * (config.n // copies) for i in range(len(prompts))]

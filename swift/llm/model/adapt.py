@@ -21,7 +21,7 @@ from swift.llm.model.quantize import check_tuner
 from swift.llm.model.registry import ModelFamily
 from swift.tuners.api import Adapted, Swift, cast_adapter
 from swift.tuners.native import NativeConfig
-from swift.tuners.registry import TUNERS, StepHook
+from swift.tuners.registry import TUNERS, StepHook, Tuner
 from swift.tuners.targets import (
     check_pattern,
     expert_parameters,
@@ -95,6 +95,20 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
         UsageError: the method is unknown, or a module name matches nothing in the model.
     """
     method = TUNERS.get(tuner.tuner_type)
+    given = vars(tuner) | vars(settings or MethodArgs()) | _on_parameters(model, tuner)
+    saved = find_saved(model, _split(tuner.modules_to_save))
+    _check_not_quantised(model, saved)
+    found = {'modules_to_save': lambda: saved,
+             'targets': lambda: _targets(tuner, model, family, method),
+             'tokenizer': lambda: model.name_or_path}
+    options = {field.name: found[field.name]() if field.name in found else given[field.name]
+               for field in dataclasses.fields(method.options)}
+    return method.build(method.options(**options))
+
+
+def _targets(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | None,
+             method: Tuner) -> list[str] | str:
+    """The modules that the method goes on, as peft takes them."""
     aside = _not_adaptable(model)
     words = _split(tuner.target_modules)
     by_default = [word.upper() for word in words] in (['DEFAULT'], ['AUTO'])
@@ -110,12 +124,7 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
         targets = without(model, targets, names=tuner.exclude_modules, layers=tuner.layers_to_transform)
     for name in ('lora_rank_pattern', 'lora_alpha_pattern'):
         check_pattern(model, f'--{name}', json.loads(vars(tuner)[name] or '{}'), targets)
-    given = vars(tuner) | vars(settings or MethodArgs()) | _on_parameters(model, tuner)
-    options = {field.name: given[field.name] for field in dataclasses.fields(method.options)
-               if field.name not in ('targets', 'modules_to_save')}
-    saved = find_saved(model, _split(tuner.modules_to_save))
-    _check_not_quantised(model, saved)
-    return method.build(method.options(targets=targets, modules_to_save=saved, **options))
+    return targets
 
 
 def _on_parameters(model: nn.Module, tuner: TunerArgs) -> dict[str, Any]:

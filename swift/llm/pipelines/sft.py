@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import set_seed
 
 from swift.llm import checkpoint
@@ -18,11 +19,14 @@ from swift.llm.args import rules
 from swift.llm.args.commands import PtArguments, SftArguments
 from swift.llm.args.derive import effective
 from swift.llm.args.given import given_arguments
+from swift.llm.dataset.encoded import EncodedDataset
 from swift.llm.dataset.hub import HubAccess
 from swift.llm.dataset.load import Datasets, load_datasets
 from swift.llm.dataset.registry import import_plugins
 from swift.llm.dataset.report import check_rejected
 from swift.llm.dataset.spec import anchored
+from swift.llm.dataset.stream import StreamedDataset
+from swift.llm.infer.decoding import context_length
 from swift.llm.model.adapt import adapt, step_hook
 from swift.llm.model.load import LoadedModel, load_model
 from swift.llm.pipelines.names import check_names
@@ -34,6 +38,7 @@ from swift.trainers.build import build_trainer
 from swift.trainers.checkpointing import checkpoints_of, resumable
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.trainers.processes import agree, join_processes, leave_processes, wait_for_all
+from swift.tuners.prompts import virtual_tokens
 from swift.utils import env
 from swift.utils.errors import SwiftError, UsageError
 from swift.utils.files import remove_leftovers
@@ -92,6 +97,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         _check_rows(template, data, args.template.allow_template_drift)
         _check_same_rows(data, resume_from)
         model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family)
+        _check_room(model, data, args.template.max_length)
         decided = _decided(typed, loaded, template, data)
         trainer = build_trainer(
             model, loaded.tokenizer, data.train, data.eval, args.train, run_dir=run_dir, seed=args.run.seed,
@@ -168,6 +174,27 @@ def _check_rows(template: Template, data: Datasets, allow_drift: bool) -> None:
     if env.is_main_process():
         for encoded in template.encode_batch(data.sample[:_PREVIEW_ROWS]):
             print(preview(encoded, template, color=env.wants_color() and sys.stdout.isatty()), flush=True)
+
+
+def _check_room(model: nn.Module, data: Datasets, max_length: int) -> None:
+    """An adapter that puts virtual tokens in front of each row takes positions that rows could have.
+
+    Raises:
+        UsageError: the longest row does not fit behind them, or might not, of a stream.
+    """
+    virtual = virtual_tokens(model)
+    room = context_length(model.get_base_model()) if virtual else None
+    if room is None:
+        return
+    longest = max((int(rows.lengths.max(initial=0)) for rows in (data.train, data.eval)
+                   if isinstance(rows, EncodedDataset)), default=0)
+    which = 'the longest row has'
+    if isinstance(data.train, StreamedDataset) and (max_length < 0 or max_length > longest):
+        longest, which = (max_length, 'a row of the stream may have') if max_length > 0 else (longest, which)
+    if longest + virtual > room:
+        raise UsageError(f'{which.capitalize()} {longest} tokens, and the adapter puts {virtual} in front of it: '
+                         f'together {longest + virtual}, and the model reads {room}. Give --max_length '
+                         f'{room - virtual} or fewer virtual tokens.')
 
 
 def _check_same_rows(data: Datasets, resume_from: Path | None) -> None:

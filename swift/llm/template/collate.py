@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 
-def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool) -> dict[str, torch.Tensor]:
+def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool,
+            in_front: int | None = None) -> dict[str, torch.Tensor]:
     """Build a micro-batch.
 
     Args:
@@ -26,6 +27,8 @@ def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool) 
             a row whose ``counted`` is False is carried along with weight 0 (it fills a rank that has no row left).
         pad_id: token id that fills the padded layout.
         padding_free: which layout.
+        in_front: for a model that puts positions of its own in front of each (padded) row: how many of its logits
+            come before those of the row. It counts positions itself, so none are given.
 
     Returns:
         ``input_ids`` and ``position_ids`` [B, T] (B = 1 when padding-free), ``attention_mask`` [B, T] (padded only),
@@ -58,6 +61,9 @@ def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool) 
         batch = {'input_ids': padded, 'position_ids': np.broadcast_to(np.arange(width), padded.shape).copy(),
                  'attention_mask': mask.astype(np.int64)}
         batch_index, flat = row_index, predicted_at
+        if in_front is not None:
+            del batch['position_ids']
+            flat = predicted_at + in_front
     keep, keep_index = np.unique(flat, return_inverse=True)
 
     batch |= {'keep': keep, 'batch_index': batch_index, 'keep_index': keep_index, 'targets': targets,

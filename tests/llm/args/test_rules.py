@@ -62,6 +62,11 @@ def test_infer_needs_no_data():
     ({'quant_bits': 4, 'init_weights': 'pissa_niter_4'}, '--init_weights pissa_niter_4 changes the frozen weights'),
     ({'quant_bits': 4, 'deepspeed': 'zero3'}, '--deepspeed zero3 spreads every weight over the processes'),
     ({'quant_bits': 4, 'fsdp': 'full_shard'}, '--fsdp spreads every weight over the processes'),
+    ({'sft_type': 'prompt', 'prompt_tuning_init': 'text'}, 'text needs --prompt_tuning_init_text'),
+    ({'sft_type': 'prompt_tuning', 'prompt_tuning_init_text': 'Hi'}, 'and --prompt_tuning_init is sample_vocab'),
+    ({'sft_type': 'prefix', 'gradient_checkpointing': True}, 'true does not work with --tuner_type prefix_tuning'),
+    ({'sft_type': 'prefix', 'exclude_modules': ['q_proj']}, '--exclude_modules is about modules with an adapter'),
+    ({'sft_type': 'ptuning', 'fsdp': 'full_shard'}, 'p_tuning needs whole embeddings, which --fsdp does not'),
     ({'target_regex': '('}, 'is no regular expression'),
     ({'init_weights': 'orthogonal', 'lora_rank': 5}, '--init_weights orthogonal needs even ranks, got 5'),
     ({'init_weights': 'orthogonal', 'lora_rank_pattern': '{"q_proj": 3}'}, 'needs even ranks, got 3'),
@@ -102,6 +107,32 @@ def test_broken_rules_of_inference_name_the_flag(changes, text):
 def test_a_folder_without_adapter_or_model_says_what_it_looked_for(tmp_path):
     (problem,) = rules.check(InferArguments.of(ckpt_dir=str(tmp_path)))
     assert 'adapter_config.json' in problem and 'checkpoint-N' in problem
+
+
+@pytest.mark.parametrize('kind, problems', [('PROMPT_TUNING', 1), ('PREFIX_TUNING', 1), ('LORA', 0), ('NEW', 0)])
+def test_what_can_not_be_merged_is_told_before_anything_is_loaded(kind, problems, tmp_path):
+    (tmp_path / 'adapter_config.json').write_text(json.dumps({'peft_type': kind}))
+    found = rules.check(InferArguments.of(model='m', adapters=[str(tmp_path)], merge_lora=True))
+    assert len(found) == problems
+    assert not found or f'is of the type {kind.lower()}, which can not become part of the weights' in found[0]
+    assert rules.check(InferArguments.of(model='m', adapters=[str(tmp_path)])) == []
+
+
+def test_prompts_note_what_they_do_not_read():
+    args = SftArguments.of(**GOOD, sft_type='p_tuning_v2', target_modules=['q_proj'], lora_rank=4, padding_free=True)
+    assert args.tuner.tuner_type == 'prefix_tuning'
+    assert rules.notes(args) == [
+        '--target_modules, --lora_rank has no effect with --tuner_type prefix_tuning.',
+        '--padding_free true has no effect: --tuner_type prefix_tuning needs rows of their own.']
+
+
+@pytest.mark.parametrize('value, refused', [
+    ('zero2', False), ('zero3_offload', True), ('{"zero_optimization": {"stage": 3}}', True),
+    ('{"zero_optimization": {"stage": 2}}', False), ('{}', False)])
+def test_prompts_are_not_cut_by_zero3(value, refused, monkeypatch):
+    monkeypatch.setattr(extras, 'available', lambda package: True)
+    found = _problems(sft_type='prompt_tuning', deepspeed=value)
+    assert any('--deepspeed with ZeRO-3 does not leave' in problem for problem in found) == refused
 
 
 def test_files_that_are_there_pass(tmp_path):

@@ -9,7 +9,7 @@ from swift.llm.args.groups import MethodArgs, TunerArgs
 from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, TunerType, owner
 from swift.tuners.registry import TUNERS
 
-FOUND = ('targets', 'modules_to_save')
+FOUND = ('targets', 'modules_to_save', 'tokenizer')
 
 
 def test_both_know_the_same_methods():
@@ -20,6 +20,7 @@ def test_both_know_the_same_methods():
 def test_every_option_of_a_method_is_a_flag_with_the_same_default():
     fields = {field.name: field for group in (TunerArgs, MethodArgs) for field in dataclasses.fields(group)}
     for tuner in TUNERS:
+        assert METHODS[tuner.name].has_targets == ('targets' in {f.name for f in dataclasses.fields(tuner.options)})
         own = [field for field in dataclasses.fields(tuner.options) if field.name not in FOUND]
         for field in own:
             assert field.name in METHODS[tuner.name].shared or owner(field.name) == tuner.name, field.name

@@ -137,6 +137,42 @@ def test_relative_paths_hold_for_a_resume_in_another_folder(tiny_model_dir, chat
     assert resumed.last_checkpoint.name == 'checkpoint-2'
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['p_tuning', 'prefix_tuning'])
+def test_a_resumed_prompt_is_bit_identical(method, tiny_model_dir, chat_file, tmp_path):
+    """The adapter's file has the prompt alone; a run goes on with the network that makes it."""
+    whole = sft_main(options(tiny_model_dir, chat_file, tmp_path, sft_type=method, split_dataset_ratio=0, max_steps=4,
+                             save_steps=2, save_total_limit=-1, full_determinism=True))
+    resumed = sft_main({'resume_from_checkpoint': str(whole.run_dir / 'checkpoint-2')})
+    expected, got = final_weights(whole), final_weights(resumed)
+    assert expected.keys() == got.keys() == {'prompt_embeddings'}
+    assert torch.equal(expected['prompt_embeddings'], got['prompt_embeddings'])
+    losses = [{row['step']: row['loss'] for row in r.log_history if 'loss' in row} for r in (whole, resumed)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.slow
+def test_rows_that_virtual_tokens_leave_no_room_for_are_told_with_numbers(tiny_model_dir, chat_file, tmp_path):
+    chat_file.write_text(json.dumps({'query': 'word ' * 2000, 'response': 'ok'}) + '\n')
+    more = {'sft_type': 'prompt_tuning', 'prompt_tuning_virtual_tokens': 100, 'max_steps': 1}
+    with pytest.raises(UsageError, match=r'The longest row has 20\d\d tokens, and the adapter puts 100 in front of it: '
+                                         r'together 21\d\d, and the model reads 2048. Give --max_length 1948'):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, split_dataset_ratio=0, **more))
+    with pytest.raises(UsageError, match='A row of the stream may have 2048 tokens'):
+        sft_main(options(tiny_model_dir, chat_file, tmp_path, streaming=True, split_dataset_ratio=0, **more))
+
+
+@pytest.mark.slow
+def test_a_prompt_starts_as_its_text(tiny_model_dir, chat_file, tmp_path):
+    run = sft_main(options(tiny_model_dir, chat_file, tmp_path, sft_type='prompt', prompt_tuning_init='text',
+                           prompt_tuning_init_text='Add two numbers.', prompt_tuning_virtual_tokens=6, max_steps=1,
+                           learning_rate=0.0, split_dataset_ratio=0))
+    words = AutoTokenizer.from_pretrained(tiny_model_dir)('Add two numbers.')['input_ids']
+    embeddings = AutoModelForCausalLM.from_pretrained(tiny_model_dir).get_input_embeddings().weight
+    expected = embeddings[torch.tensor((words * 6)[:6])]
+    assert torch.equal(final_weights(run)['prompt_embeddings'], expected)
+
+
 def test_a_stream_is_resumed_in_its_second_pass(tiny_model_dir, chat_file, tmp_path):
     """Seven steps of two rows over a stream of five: no step ends where the stream does."""
     chat_file.write_text(''.join(chat_file.read_text().splitlines(keepends=True)[:5]))
