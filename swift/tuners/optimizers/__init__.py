@@ -1,0 +1,1 @@
+"""Optimizers that are tuning methods: usable in any training loop, they know parameters and gradients only."""
