@@ -9,6 +9,7 @@ import torch
 from transformers import TrainingArguments
 
 from swift.llm.args.groups import TrainArgs
+from swift.llm.args.optimizing import OWN_OPTIMIZERS
 from swift.trainers.deepspeed import deepspeed_config, json_map
 from swift.utils.errors import UsageError
 
@@ -34,7 +35,8 @@ def training_arguments(train: TrainArgs, *, run_dir: Path, seed: int, data_seed:
         'per_device_eval_batch_size': train.per_device_eval_batch_size or train.per_device_train_batch_size,
         'gradient_accumulation_steps': train.gradient_accumulation_steps,
         'num_train_epochs': train.num_train_epochs, 'max_steps': train.max_steps,
-        'learning_rate': train.learning_rate, 'weight_decay': train.weight_decay, 'optim': train.optim,
+        'learning_rate': train.learning_rate, 'weight_decay': train.weight_decay,
+        'optim': 'adamw_torch' if train.optim in OWN_OPTIMIZERS else train.optim,
         'adam_beta1': train.adam_beta1, 'adam_beta2': train.adam_beta2, 'adam_epsilon': train.adam_epsilon,
         'max_grad_norm': train.max_grad_norm, 'lr_scheduler_type': train.lr_scheduler_type,
         'lr_scheduler_kwargs': json_map('lr_scheduler_kwargs', train.lr_scheduler_kwargs or '{}'),

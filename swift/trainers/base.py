@@ -18,7 +18,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
 from swift.trainers.checkpointing import CheckpointingTrainer
 from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
-from swift.trainers.optimizers import lora_plus_groups
+from swift.trainers.optimizers import OptimizerPlan, make_optimizer
 from swift.utils.errors import NonFiniteError, SwiftError
 
 # A GradScaler lowers its scale after each overflow; this many overflows in a row mean that no scale helps.
@@ -34,12 +34,12 @@ class SwiftTrainer(CheckpointingTrainer):
         head_takes_positions: see :func:`swift.trainers.loss.causal_lm_loss`.
         accuracy: 'token' or 'sentence'.
         accuracy_steps: count the training accuracy every so many optimizer steps.
-        lora_plus_ratio: see :func:`swift.trainers.optimizers.lora_plus_groups`; None for one learning rate.
+        optimizer_plan: see :func:`swift.trainers.optimizers.make_optimizer`; None for the Trainer's own way.
         (others): those of :class:`transformers.Trainer`.
     """
 
     def __init__(self, *args, plan: StepPlan, data_seed: int, head_takes_positions: bool, accuracy: str = 'token',
-                 accuracy_steps: int = 1, lora_plus_ratio: float | None = None, **kwargs) -> None:
+                 accuracy_steps: int = 1, optimizer_plan: OptimizerPlan | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # our loss is already divided by the step's tokens
         self._plan = plan
@@ -47,7 +47,7 @@ class SwiftTrainer(CheckpointingTrainer):
         self._head_takes_positions = head_takes_positions
         self._accuracy = accuracy
         self._accuracy_steps = max(accuracy_steps, 1)
-        self._lora_plus_ratio = lora_plus_ratio
+        self._optimizer_plan = optimizer_plan
         self._sampler: StepBatchSampler | None = None
         self._overflows = 0
         self._window = _Window()
@@ -99,14 +99,12 @@ class SwiftTrainer(CheckpointingTrainer):
     # ---- optimizer
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        if self._lora_plus_ratio is None or self.optimizer is not None:
-            return super().create_optimizer(model)
-        model = model or self.model
-        optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, model)
-        groups = lora_plus_groups(model, set(self.get_decay_parameter_names(model)), self._lora_plus_ratio,
-                                  weight_decay=self.args.weight_decay, learning_rate=self.args.learning_rate)
-        self.optimizer = optimizer_class(groups, **options)
-        return self.optimizer
+        wanted = model or self.model
+        if self.optimizer is None and self._optimizer_plan is not None:
+            self.optimizer = make_optimizer(
+                wanted, self._optimizer_plan, self.args, decayed=self.get_decay_parameter_names(wanted),
+                usual=lambda: self.get_optimizer_cls_and_kwargs(self.args, wanted))
+        return self.optimizer or super().create_optimizer(model)
 
     # ---- loss
 

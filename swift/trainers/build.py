@@ -14,16 +14,19 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from swift.llm.args.groups import TrainArgs
+from swift.llm.args.optimizing import steps_in_backward
 from swift.llm.template.collate import collate
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_rows_apart
 from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback, StepHookCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
+from swift.trainers.optimizers import OptimizerPlan
 from swift.tuners.api import base_model
 from swift.tuners.prompts import logits_in_front, prompted
 from swift.tuners.registry import StepHook
 from swift.utils import env
+from swift.utils.errors import UsageError
 from swift.utils.extras import available
 from swift.utils.logging import get_logger
 
@@ -32,8 +35,9 @@ logger = get_logger()
 
 def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset,
                   eval_rows: Dataset | None, train: TrainArgs, *, run_dir: Path, seed: int, data_seed: int,
-                  mixed_precision: torch.dtype, padding_free: bool | None, lora_plus_ratio: float | None,
-                  step_hook: StepHook | None = None, complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
+                  mixed_precision: torch.dtype, padding_free: bool | None,
+                  optimizer_plan: OptimizerPlan, step_hook: StepHook | None = None,
+                  complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
     """A trainer that is ready for ``.train()``.
 
     Args:
@@ -42,13 +46,16 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         train: resolved training arguments.
         run_dir, seed, data_seed, mixed_precision: see :func:`swift.trainers.arguments.training_arguments`.
         padding_free: as typed; None tries whether this model can.
-        lora_plus_ratio: learning rate of LoRA's B matrices over that of A, or None.
+        optimizer_plan: which optimizer.
         step_hook: of a tuning method that changes with the steps.
         complete_checkpoint: writes what else belongs into a checkpoint.
     """
     evaluates = eval_rows is not None and train.eval_strategy != 'no'
     arguments = training_arguments(train, run_dir=run_dir, seed=seed, data_seed=data_seed,
                                    mixed_precision=mixed_precision, evaluates=evaluates)
+    if steps_in_backward(train.optim, optimizer_plan.settings) and mixed_precision == torch.float16:
+        raise UsageError('--galore_optim_per_parameter true does not go with float16, whose gradients are scaled; use '
+                         '--torch_dtype bfloat16 or float32.')
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
                     rank=max(env.rank(), 0), world=env.world_size())
     bare = base_model(model)
@@ -64,7 +71,7 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         plan=plan, data_seed=data_seed,
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
         head_takes_positions=forward_takes(bare, 'logits_to_keep') and not is_spread(bare), accuracy=train.acc_strategy,
-        accuracy_steps=train.acc_steps, lora_plus_ratio=lora_plus_ratio, step_hook=step_hook,
+        accuracy_steps=train.acc_steps, optimizer_plan=optimizer_plan, step_hook=step_hook,
         complete_checkpoint=complete_checkpoint)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(LoopCallback(trainer.start_epoch, trainer.end_step))

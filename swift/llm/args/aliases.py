@@ -76,6 +76,7 @@ ALIASES: dict[str, Alias] = {
     'neftune_alpha': Alias('neftune_noise_alpha'),
     'deepspeed_config_path': Alias('deepspeed'),
     'activation_checkpointing': Alias('gradient_checkpointing'),
+    'optimizer': Alias('optim', {'default': 'adamw_torch', 'galore': 'galore', 'apollo': 'apollo', 'muon': 'muon'}),
     # inference
     'result_dir': Alias('result_path'),
     'load_args_from_ckpt_dir': Alias('load_args'),
@@ -242,11 +243,6 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'starting vectors for new modules {_MANY_LATER}.', 'init_strategy'),
     **_refuse(f'choosing parameters by a regular expression {_LATER}; use --freeze_parameters and '
               '--trainable_parameters.', 'freeze_parameters_regex trainable_parameters_regex'),
-    **_refuse(f'GaLore {_LATER}.', 'use_galore galore_target_modules galore_rank galore_update_proj_gap galore_scale '
-              'galore_proj_type galore_optim_per_parameter galore_with_embedding galore_quantization '
-              'galore_proj_quant galore_proj_bits galore_proj_group_size galore_cos_threshold galore_gamma_proj '
-              'galore_queue_size'),
-    **_refuse(f'LISA {_LATER}.', 'lisa_activated_layers lisa_step_interval'),
     **_refuse(f'Liger kernels {_MANY_LATER}.', 'use_liger use_liger_kernel liger_kernel_config'),
     **_refuse(f'packing {_LATER}; --padding_free true avoids the padding.',
               'packing packing_length packing_num_proc packing_strategy'),
@@ -284,8 +280,7 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'padding at the left in training {_LATER}; it would change no gradient.', 'padding_side'),
     **_refuse(f'links to the best and last checkpoint {_MANY_LATER}; the last lines of a run name both.',
               'create_checkpoint_symlink'),
-    **_refuse(f'callbacks and optimizers of yours {_MANY_LATER}; --optim takes the names of transformers.',
-              'callbacks optimizer'),
+    **_refuse(f'callbacks of yours {_MANY_LATER}.', 'callbacks'),
     **_refuse(f'stopping early {_LATER}.', 'early_stop_interval'),
     **_refuse(f'SwanLab {_LATER}; --report_to takes the names of transformers.',
               'swanlab_email_language swanlab_exp_name swanlab_mode swanlab_notification_method swanlab_project '
@@ -329,7 +324,7 @@ ANYWAY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys('save_safetensors safe_serialization average_tokens_across_devices use_chat_template '
                     'load_from_cache_file dataset_shuffle train_dataloader_shuffle do_train'.split(), ('true',)),
     **dict.fromkeys(
-        'check_model check_model_is_latest ignore_args_error overwrite_generation_config packing use_galore use_liger '
+        'check_model check_model_is_latest ignore_args_error overwrite_generation_config packing use_liger '
         'use_liger_kernel use_loss_scale predict_with_generate push_to_hub auto_find_batch_size test_oom_error '
         'group_by_length val_dataset_shuffle create_checkpoint_symlink use_ray use_flash_ckpt strict sequence_parallel '
         'use_swift_lora logging_nan_inf_filter remove_unused_columns vllm_enable_lora logprobs enable_dft_loss '
@@ -344,7 +339,6 @@ ANYWAY: dict[str, tuple[str, ...]] = {
     'download_mode': ('reuse_dataset_if_exists',),
     'self_cognition_sample': ('0',),
     'train_dataset_sample': ('-1',),
-    'lisa_activated_layers': ('0',),
     **dict.fromkeys('tp pp sequence_parallel_size fsdp_num tensor_parallel_size vllm_tensor_parallel_size'.split(),
                     ('1',)),
 }
@@ -357,7 +351,7 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'longlora llamapro adapter reft lora_llm dummy lisa'
+_TUNERS = 'longlora llamapro adapter reft lora_llm dummy'
 _STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
            'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {
@@ -367,6 +361,7 @@ NOT_YET_VALUES: dict[tuple[str, str], str] = {
        for name in _TUNERS.split()},
     **{('infer_backend', name): f"{name} isn't there yet; auto and transformers are."
        for name in ('vllm', 'lmdeploy', 'sglang')},
+    ('tuner_type', 'lisa'): 'LISA is --tuner_type full with --lisa_activated_layers N.',
     ('tuner_backend', 'unsloth'): "unsloth isn't there yet; peft is.",
     ('init_weights', 'loftq'): "LoftQ isn't there yet; it needs quantised weights.",
     ('init_weights', 'lora-ga'): "LoRA-GA isn't there yet.",

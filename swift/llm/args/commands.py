@@ -16,6 +16,7 @@ from swift.llm.args.groups import (
     TrainArgs,
     TunerArgs,
 )
+from swift.llm.args.optimizing import OptimizingArgs
 from swift.llm.args.parser import COMMANDS, Arguments, parse, to_argv, to_flat
 
 __all__ = ['COMMANDS', 'Arguments', 'InferArguments', 'PtArguments', 'SftArguments', 'parse', 'to_argv', 'to_flat']
@@ -32,6 +33,7 @@ class SftArguments(Arguments, command='sft'):
     tuner: TunerArgs = field(default_factory=TunerArgs)
     method: MethodArgs = field(default_factory=MethodArgs)
     train: TrainArgs = field(default_factory=TrainArgs)
+    optimizing: OptimizingArgs = field(default_factory=OptimizingArgs)
     generation: GenerationArgs = field(default_factory=GenerationArgs)
     run: RunArgs = field(default_factory=RunArgs)
 
@@ -47,6 +49,7 @@ class PtArguments(Arguments, command='pt'):
     tuner: TunerArgs = field(default_factory=lambda: TunerArgs(tuner_type='full', target_modules=['ALL']))
     method: MethodArgs = field(default_factory=MethodArgs)
     train: TrainArgs = field(default_factory=lambda: TrainArgs(eval_steps=500))
+    optimizing: OptimizingArgs = field(default_factory=OptimizingArgs)
     generation: GenerationArgs = field(default_factory=GenerationArgs)
     run: RunArgs = field(default_factory=RunArgs)
 

@@ -7,6 +7,7 @@ import math
 
 from swift.llm.args.commands import InferArguments, PtArguments, SftArguments
 from swift.llm.args.groups import DataArgs, TrainArgs
+from swift.llm.args.optimizing import has_schedule, steps_in_backward
 from swift.llm.args.tuner_types import METHODS
 
 _ROWS_A_STEP = 16
@@ -26,6 +27,10 @@ def effective(args: SftArguments | PtArguments | InferArguments, world_size: int
     if isinstance(args, InferArguments):
         return dataclasses.replace(args, data=data, infer=_infer(args), generation=_generation(args))
     train = _train(args.train, data, full=args.tuner.tuner_type == 'full', world_size=world_size)
+    if steps_in_backward(train.optim, args.optimizing):  # rules refuse it where something else was typed
+        train = dataclasses.replace(train, gradient_accumulation_steps=1, max_grad_norm=0.0)
+    if has_schedule(args.optimizing):  # DDP must not wait for blocks that are frozen now
+        train = dataclasses.replace(train, ddp_find_unused_parameters=True)
     method = METHODS.get(args.tuner.tuner_type)
     template = args.template
     if method is not None and not method.recomputes:

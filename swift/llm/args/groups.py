@@ -201,6 +201,7 @@ class TunerArgs(Group):
         'auto', 'Type of the adapter weights. auto: float32 under a half-precision model.')
     lorap_lr_ratio: float | None = opt(None, 'LoRA+: learning rate of the B matrices over that of A; 10 to 16 is '
                                              'usual.', above=0)
+    lorap_emb_lr: float = opt(1e-6, 'LoRA+: learning rate of adapters on embeddings.', above=0)
     use_rslora: bool = opt(False, 'Scale by alpha / sqrt(rank) (rsLoRA).')
     use_dora: bool = opt(False, 'Train magnitude and direction apart (DoRA).')
     init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, orthogonal, mica, pissa, '
@@ -343,7 +344,7 @@ class TrainArgs(Group):
     warmup_ratio: float = opt(0.05, 'Fraction of the steps in which the learning rate rises.', at_least=0, at_most=1)
     warmup_steps: int = opt(0, 'Steps in which it rises; above 0 it replaces --warmup_ratio.', unit='steps',
                             at_least=0)
-    optim: str = opt('adamw_torch', 'Optimizer, by its name in transformers.')
+    optim: str = opt('adamw_torch', 'Optimizer, by its name in transformers, or galore, apollo, apollo_mini or muon.')
     eval_strategy: Literal['steps', 'epoch', 'no'] = opt('steps', 'When to evaluate.')
     eval_steps: int | None = opt(None, 'Steps between evaluations; default: 50 for adapters, 200 for full training '
                                        '(pt: 500).', unit='steps', at_least=1)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from swift.llm.args.fields import ArgumentsError
 from swift.llm.args.hf_names import OPTIMIZERS, REPORTERS, SCHEDULERS
+from swift.llm.args.optimizing import OWN_OPTIMIZERS
+from swift.llm.args.optimizing import RULES as OPTIMIZING
 from swift.llm.args.parser import Arguments, flags
 from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, NOT_ON_BNB, ON_HQQ, owner
 from swift.utils.errors import MissingExtraError
@@ -347,8 +349,9 @@ def scheduler_kwargs_are_a_map(args) -> str | None:
 
 
 def names_of_transformers_exist(args) -> str | None:
-    """``--optim``, ``--lr_scheduler_type`` and ``--report_to`` take names that transformers knows."""
-    known = {'optim': OPTIMIZERS, 'lr_scheduler_type': SCHEDULERS, 'report_to': (*REPORTERS, 'none')}
+    """``--optim``, ``--lr_scheduler_type`` and ``--report_to`` take names that transformers knows, or ours."""
+    known = {'optim': (*OWN_OPTIMIZERS, *OPTIMIZERS), 'lr_scheduler_type': SCHEDULERS,
+             'report_to': (*REPORTERS, 'none')}
     for name, choices in known.items():
         value = args.train.__dict__[name]
         for word in value if isinstance(value, list) else [value]:
@@ -484,6 +487,7 @@ TRAINING: tuple[Rule, ...] = (
     sharding_fits_quantised_weights,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
     targets_have_something_to_be,
+    *OPTIMIZING,
     adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, prompts_are_not_sharded,
     adapter_has_targets, regex_compiles, resume_folder_exists,
     resume_switches_need_resume, deepspeed_is_there,

@@ -31,11 +31,11 @@ class Method:
     recomputes: bool = True
 
 
-LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio', 'use_rslora', 'use_dora',
-              'init_weights', 'lora_rank_pattern', 'lora_alpha_pattern', 'target_parameters')
+LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio', 'lorap_emb_lr', 'use_rslora',
+              'use_dora', 'init_weights', 'lora_rank_pattern', 'lora_alpha_pattern', 'target_parameters')
 METHODS: dict[str, Method] = {
     'lora': Method('lora_', LORA_FLAGS),
-    'adalora': Method('adalora_', ('lora_alpha', 'lora_dropout', 'lorap_lr_ratio')),
+    'adalora': Method('adalora_', ('lora_alpha', 'lora_dropout', 'lorap_lr_ratio', 'lorap_emb_lr')),
     'ia3': Method('ia3_'),
     'loha': Method('loha_'),
     'lokr': Method('lokr_'),

@@ -10,7 +10,8 @@ and in each step, with AdamW's moments M, V [r, n] of the projected gradient ``R
 
 All weights are trained in full; states are ``2 r n + m r`` numbers instead of AdamW's ``2 m n``. Moments are kept when
 the basis changes, as in the paper. With ``full`` a gradient is diagonal in its own bases, so that in the first step
-AdamW blows up the rounding beside the diagonal to full size; one-sided bases don't have that. What isn't a matrix is trained by plain AdamW, in a group without a rank.
+AdamW blows up the rounding beside the diagonal to full size; one-sided bases don't have that. What isn't a matrix is
+trained by plain AdamW, in a group without a rank.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ SAMPLES = {
     'template_type': 'AUTO', 'infer_backend': 'pt', 'attn_impl': 'flash_attn', 'torch_dtype': 'bfloat16',
     'lora_dtype': 'bfloat16', 'loss_scale': 'all', 'truncation_strategy': 'left', 'tuner_type': 'full',
     'tuner_backend': 'peft', 'sft_type': 'full', 'strict': 'true', 'ddp_backend': 'gloo', 'dtype': 'bf16',
+    'galore_proj_type': 'left', 'optimizer': 'muon',
     'interleave_prob': '1', 'include_num_input_tokens_seen': 'true', 'use_flash_attn': 'true',
     'eval_steps': '7', 'save_steps': '7', 'save_strategy': 'steps', 'rope_scaling': 'linear',
     'bnb_4bit_quant_storage': 'bfloat16', 'quant_method': 'bnb', 'quant_bits': '4', 'quantization_bit': '4',
