@@ -50,5 +50,6 @@ def wait_for_all() -> None:
 
 
 def leave_processes() -> None:
+    """Leave the group; after a clean end (``wait_for_all``) or an error, when the others can't be waited for."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -113,7 +113,9 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         if args.data.streaming:  # what a stream rejects is known in full only now
             data.report.log(logger)
             check_rejected(data.report, args.data.max_rejected_ratio, run_dir)
-        return _report(trainer, run_dir)
+        result = _report(trainer, run_dir)
+        wait_for_all()  # gloo ends a process whose peer has left while it still talks to it
+        return result
     finally:
         leave_processes()
 
