@@ -53,6 +53,8 @@ class Tuner:
         build: options -> configuration, of peft or of ours.
         default_targets: what DEFAULT means in ``--target_modules`` whatever the family, for methods that are not made
             for linear layers; empty for all others.
+        also_saved: modules that are trained whole beside what ``--modules_to_save`` names, in its words.
+        on_model: (base model, options) -> what the method changes about how the model trains, beside its adapter.
         hook: adapted model -> what the training loop has to call, for methods that change with the steps.
         whole_modules: it is for modules of any kind: a target that has linear layers inside means itself, not those.
         native: the class of its configuration, for a method that is ours and not peft's.
@@ -62,6 +64,8 @@ class Tuner:
     options: type
     build: Callable[[Any], PeftConfig | NativeConfig]
     default_targets: tuple[str, ...] = ()
+    also_saved: tuple[str, ...] = ()
+    on_model: Callable[[Any, Any], None] | None = None
     hook: Callable[[PeftModel], StepHook] | None = None
     whole_modules: bool = False
     native: type[NativeConfig] | None = None

@@ -107,6 +107,8 @@ def test_only_the_adapter_learns_and_the_base_model_stays_bit_equal(method):
     with model.disable_adapter():
         assert torch.equal(logits(model), logits(base_model()))
     assert not torch.equal(logits(model), logits(base_model()))
+    if TUNERS.get(method).also_saved:
+        return  # peft leaves a module that was trained whole where it is
     bare = (model.unload() if METHODS[method].has_targets else model.get_base_model()).state_dict()
     assert bare.keys() == base.keys() and all(torch.equal(bare[name], base[name]) for name in base)
 

@@ -351,7 +351,7 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'longlora llamapro adapter reft lora_llm dummy'
+_TUNERS = 'llamapro adapter reft lora_llm dummy'
 _STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
            'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {

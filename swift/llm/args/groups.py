@@ -302,6 +302,8 @@ class MethodArgs(Group):
     road_variant: Literal['road_1', 'road_2', 'road_4'] = opt('road_1', 'RoAd: numbers a pair and outcome.')
     road_group_size: int = opt(64, 'RoAd: outputs in which pairs are made; divides the outputs of a layer.', at_least=1)
     miss_dropout: float = opt(0.0, 'MiSS: dropout before the adapter.', at_least=0, below=1)
+    longlora_group_size_ratio: float = opt(0.25, 'LongLoRA: tokens that see each other in training, over all of a row.',
+                                           above=0, at_most=1)
     prompt_tuning_virtual_tokens: int = opt(20, 'Prompt tuning: positions in front of each row.', unit='tokens',
                                             at_least=1)
     prompt_tuning_init: Literal['sample_vocab', 'random', 'text'] = opt(

@@ -274,6 +274,12 @@ def start_of_the_prompt_is_told(args) -> str | None:
     return None
 
 
+def attention_fits_the_method(args) -> str | None:
+    chosen = args.model.attn_impl
+    return (f'--attn_impl {chosen} does not go with --tuner_type longlora, which has its own attention in training; '
+            'leave it out.' if args.tuner.tuner_type == 'longlora' and chosen not in ('auto', 'sdpa') else None)
+
+
 def recomputing_fits_the_method(args) -> str | None:
     method = METHODS.get(args.tuner.tuner_type)
     if method is None or method.recomputes or not args.train.gradient_checkpointing:
@@ -489,7 +495,7 @@ TRAINING: tuple[Rule, ...] = (
     targets_have_something_to_be,
     *OPTIMIZING,
     adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, prompts_are_not_sharded,
-    adapter_has_targets, regex_compiles, resume_folder_exists,
+    attention_fits_the_method, adapter_has_targets, regex_compiles, resume_folder_exists,
     resume_switches_need_resume, deepspeed_is_there,
     one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map, names_of_transformers_exist,
     reporters_are_installed)

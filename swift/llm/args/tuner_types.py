@@ -56,6 +56,8 @@ METHODS: dict[str, Method] = {
     'road': Method('road_'),
     'ln_tuning': Method('ln_tuning_'),
     'part': Method('part_'),
+    'longlora': Method('longlora_', ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio',
+                                     'use_rslora'), needs_padding=True),
     'prompt_tuning': Method('prompt_tuning_', has_targets=False, merges=False, needs_padding=True),
     'p_tuning': Method('p_tuning_', has_targets=False, merges=False, needs_padding=True),
     # its keys and values come in through the cache, which transformers empties where it computes activations again

@@ -64,7 +64,10 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
             raise UsageError(f'--freeze_parameters, --freeze_parameters_ratio and --trainable_parameters belong to '
                              f'--tuner_type full; with {tuner.tuner_type} only the adapter is trained.')
         check_tuner(model, tuner)
-        adapted = _prepare(model, tuner, tuner_config(tuner, model, family, method))
+        chosen, options = TUNERS.get(tuner.tuner_type), tuner_options(tuner, model, family, method)
+        adapted = _prepare(model, tuner, chosen.build(options))
+        if chosen.on_model is not None:
+            chosen.on_model(model, options)
         if tuner.lora_dtype != 'auto':
             cast_adapter(adapted, DTYPES[tuner.lora_dtype])
     logger.info('%s: %s', tuner.tuner_type, Swift.get_trainable_parameters(adapted))
@@ -94,16 +97,26 @@ def tuner_config(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily |
     Raises:
         UsageError: the method is unknown, or a module name matches nothing in the model.
     """
+    return TUNERS.get(tuner.tuner_type).build(tuner_options(tuner, model, family, settings))
+
+
+def tuner_options(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | None = None,
+                  settings: MethodArgs | None = None) -> Any:
+    """The options of ``--tuner_type``: flags, and what they mean in this model.
+
+    Raises:
+        UsageError: the method is unknown, or a module name matches nothing in the model.
+    """
     method = TUNERS.get(tuner.tuner_type)
     given = vars(tuner) | vars(settings or MethodArgs()) | _on_parameters(model, tuner)
-    saved = find_saved(model, _split(tuner.modules_to_save))
+    saved = find_saved(model, [*method.also_saved, *_split(tuner.modules_to_save)])
     _check_not_quantised(model, saved)
     found = {'modules_to_save': lambda: saved,
              'targets': lambda: _targets(tuner, model, family, method),
              'tokenizer': lambda: model.name_or_path}
     options = {field.name: found[field.name]() if field.name in found else given[field.name]
                for field in dataclasses.fields(method.options)}
-    return method.build(method.options(**options))
+    return method.options(**options)
 
 
 def _targets(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | None,

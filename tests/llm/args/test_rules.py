@@ -66,6 +66,7 @@ def test_infer_needs_no_data():
     ({'sft_type': 'prompt_tuning', 'prompt_tuning_init_text': 'Hi'}, 'and --prompt_tuning_init is sample_vocab'),
     ({'sft_type': 'prefix', 'gradient_checkpointing': True}, 'true does not work with --tuner_type prefix_tuning'),
     ({'sft_type': 'prefix', 'exclude_modules': ['q_proj']}, '--exclude_modules is about modules with an adapter'),
+    ({'sft_type': 'longlora', 'attn_impl': 'eager'}, '--attn_impl eager does not go with --tuner_type longlora'),
     ({'sft_type': 'ptuning', 'fsdp': 'full_shard'}, 'p_tuning needs whole embeddings, which --fsdp does not'),
     ({'target_regex': '('}, 'is no regular expression'),
     ({'init_weights': 'orthogonal', 'lora_rank': 5}, '--init_weights orthogonal needs even ranks, got 5'),
