@@ -21,6 +21,7 @@ ALLOWED = {
     'swift.utils': _BASE,
     'swift.cli': _BASE | {'swift.llm.args', 'swift.llm.pipelines'},
     'swift.tuners': _BASE,
+    'swift.kernels': _BASE,
     'swift.llm': _SERVICES | {'swift.llm.pipelines'},  # lazy public names
     'swift.llm.protocol': _BASE,
     'swift.llm.args': _BASE,
@@ -30,7 +31,7 @@ ALLOWED = {
     'swift.llm.dataset': _CONTRACTS | {'swift.llm.template', 'swift.llm.model'},
     'swift.llm.families': _BASE | {'swift.llm.model', 'swift.llm.template'},
     'swift.llm.infer': _DOMAIN,
-    'swift.trainers': _ENGINES,
+    'swift.trainers': _ENGINES | {'swift.kernels'},
     'swift.llm.pipelines': _SERVICES,
 }
 # What may not be imported when a module of these is imported: they must stay light.

@@ -15,11 +15,16 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers.trainer_utils import EvalLoopOutput
 
+from swift.kernels.fused_head import FusedHead
 from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
 from swift.trainers.checkpointing import CheckpointingTrainer
+from swift.trainers.head import disagreement
 from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
 from swift.utils.errors import NonFiniteError, SwiftError
+from swift.utils.logging import get_logger
+
+logger = get_logger()
 
 # A GradScaler lowers its scale after each overflow; this many overflows in a row mean that no scale helps.
 _FP16_OVERFLOWS_IN_A_ROW = 20
@@ -35,11 +40,14 @@ class SwiftTrainer(CheckpointingTrainer):
         accuracy: 'token' or 'sentence'.
         accuracy_steps: count the training accuracy every so many optimizer steps.
         optimizer_plan: see :func:`swift.trainers.optimizers.make_optimizer`; None for the Trainer's own way.
+        head: the fused loss head in the model, or None.
+        tries_head: compare it with the plain loss before the first batch (where that could not be done before).
         (others): those of :class:`transformers.Trainer`.
     """
 
     def __init__(self, *args, plan: StepPlan, data_seed: int, head_takes_positions: bool, accuracy: str = 'token',
-                 accuracy_steps: int = 1, optimizer_plan: OptimizerPlan | None = None, **kwargs) -> None:
+                 accuracy_steps: int = 1, optimizer_plan: OptimizerPlan | None = None, head: FusedHead | None = None,
+                 tries_head: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # our loss is already divided by the step's tokens
         self._plan = plan
@@ -48,6 +56,8 @@ class SwiftTrainer(CheckpointingTrainer):
         self._accuracy = accuracy
         self._accuracy_steps = max(accuracy_steps, 1)
         self._optimizer_plan = optimizer_plan
+        self._head = head
+        self._tries_head = tries_head
         self._sampler: StepBatchSampler | None = None
         self._overflows = 0
         self._window = _Window()
@@ -127,7 +137,13 @@ class SwiftTrainer(CheckpointingTrainer):
         return not self.accelerator.optimizer_step_was_skipped
 
     def _loss_parts(self, model: nn.Module, inputs: dict[str, torch.Tensor], counts_accuracy: bool) -> LossParts:
-        return causal_lm_loss(model, inputs, head_takes_positions=self._head_takes_positions,
+        if self._tries_head:
+            self._tries_head = False
+            problem = disagreement(model, self._head, with_gradient=False)
+            if problem is not None:  # it stays where it is and gives logits: hooks were put on it
+                logger.warning('The loss is computed from whole logits: %s.', problem)
+                self._head = None
+        return causal_lm_loss(model, inputs, head_takes_positions=self._head_takes_positions, head=self._head,
                               accuracy=self._accuracy if counts_accuracy else None)
 
     def training_step(self, model: nn.Module, inputs: dict[str, torch.Tensor],

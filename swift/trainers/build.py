@@ -21,6 +21,7 @@ from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_rows_apart
 from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback, StepHookCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
+from swift.trainers.head import fuse_head
 from swift.trainers.optimizers import OptimizerPlan
 from swift.tuners.api import base_model
 from swift.tuners.prompts import logits_in_front, prompted
@@ -61,9 +62,10 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     bare = base_model(model)
     if wants_recompute(train.gradient_checkpointing):
         enable_recompute(bare)
-    one_line = _padding_free(model, padding_free, sharded=shards_parameters(
-        deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp))
+    sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
+    one_line = _padding_free(model, padding_free, sharded=sharded)
     in_front = None if prompted(model) is None else logits_in_front(model)
+    fused = fuse_head(bare, train.fused_loss_head, sharded=sharded)
     trainer = SwiftTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
         data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line,
@@ -72,6 +74,7 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
         head_takes_positions=forward_takes(bare, 'logits_to_keep') and not is_spread(bare), accuracy=train.acc_strategy,
         accuracy_steps=train.acc_steps, optimizer_plan=optimizer_plan, step_hook=step_hook,
+        head=None if fused is None else fused.head, tries_head=sharded and fused is not None,
         complete_checkpoint=complete_checkpoint)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(LoopCallback(trainer.start_epoch, trainer.end_step))

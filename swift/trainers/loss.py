@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from swift.kernels.fused_head import FusedHead
+
 
 @dataclass(frozen=True)
 class LossParts:
@@ -25,7 +27,7 @@ class LossParts:
 
 
 def causal_lm_loss(model: nn.Module, batch: dict[str, torch.Tensor], *, head_takes_positions: bool,
-                   accuracy: str | None = 'token') -> LossParts:
+                   accuracy: str | None = 'token', head: FusedHead | None = None) -> LossParts:
     """Run ``model`` on a micro-batch of :func:`swift.llm.template.collate.collate` and sum its loss.
 
     ``nll_n = logsumexp(z_n) - z_n[target_n]`` in float32, where ``z_n`` are the logits at the position before the
@@ -36,23 +38,40 @@ def causal_lm_loss(model: nn.Module, batch: dict[str, torch.Tensor], *, head_tak
         batch: the tensors of ``collate``.
         head_takes_positions: the forward takes ``logits_to_keep``, so that only K positions pass the output head.
         accuracy: 'token', 'sentence' (all trained tokens of a row right) or None to count nothing.
+        head: the fused loss head that is in the model; None computes the loss from logits.
     """
     inputs = {name: batch[name] for name in ('input_ids', 'position_ids', 'attention_mask') if name in batch}
+    if head is not None:
+        weighted_nll, right = _by_fused_head(model, inputs, batch, head, counts=accuracy is not None)
+    else:
+        weighted_nll, right = _by_logits(model, inputs, batch, head_takes_positions, counts=accuracy is not None)
+    counted = batch['weights'] > 0
+    if right is None:
+        correct = total = counted.new_zeros((), dtype=torch.float32)
+    else:
+        correct, total = _count(right, counted, batch['row_index'], accuracy)
+    return LossParts(weighted_nll, correct, total)
+
+
+def _by_logits(model: nn.Module, inputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor],
+               head_takes_positions: bool, *, counts: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
     if head_takes_positions:
         logits = model(**inputs, use_cache=False, logits_to_keep=batch['keep']).logits
     else:
         logits = model(**inputs, use_cache=False).logits[:, batch['keep']]
     logits = logits[batch['batch_index'], batch['keep_index']].float()
     nll = F.cross_entropy(logits, batch['targets'], reduction='none')
-    counted = batch['weights'] > 0
-    weighted_nll = (nll * batch['weights']).sum()
-    with torch.no_grad():
-        if accuracy is None:
-            correct = total = counted.new_zeros((), dtype=torch.float32)
-        else:
-            right = logits.argmax(-1) == batch['targets']
-            correct, total = _count(right, counted, batch['row_index'], accuracy)
-    return LossParts(weighted_nll, correct, total)
+    right = logits.detach().argmax(-1) == batch['targets'] if counts else None
+    return (nll * batch['weights']).sum(), right
+
+
+def _by_fused_head(model: nn.Module, inputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor], head: FusedHead,
+                   *, counts: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    positions = batch['keep'][batch['keep_index']]
+    with head.task(batch['batch_index'], positions, batch['targets'], batch['weights'], accuracy=counts) as task:
+        output = model(**inputs, use_cache=False).logits
+    found = head.loss_of(task, output)
+    return found.loss, found.right
 
 
 def trained_tokens(batch: dict[str, torch.Tensor]) -> torch.Tensor:

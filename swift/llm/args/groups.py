@@ -366,6 +366,8 @@ class TrainArgs(Group):
     ignore_data_skip: bool = opt(False, 'Do not skip the rows that were already seen when resuming.')
     gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: not '
                                                         'on a CPU.')
+    fused_loss_head: bool | None = opt(None, 'Compute the loss without holding the logits of all tokens. Default: '
+                                             'where it gives the loss of the plain way, which is tried.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
     fsdp: str = opt('', 'FSDP options of transformers ("full_shard auto_wrap").')
     fsdp_config: str | None = opt(None, 'FSDP configuration: a JSON file, or JSON text.')
