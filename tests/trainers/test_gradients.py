@@ -15,6 +15,7 @@ from swift.llm.template.collate import collate
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan
 from swift.trainers.build import enable_recompute
+from swift.trainers.head import fuse_head
 
 
 class Rows(torch.utils.data.Dataset):
@@ -50,9 +51,11 @@ def oracle_gradients(model_dir, rows):
     return {name: p.grad for name, p in model.named_parameters()}, (total / tokens).item()
 
 
-def step_gradients(model_dir, rows, tmp_path, *, batch_size, accumulation, padding_free, checkpointing=False):
+def step_gradients(model_dir, rows, tmp_path, *, batch_size, accumulation, padding_free, checkpointing=False,
+                   fused=False):
     """Gradients just before the first optimizer step of a real Trainer run."""
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    head = fuse_head(model, True, sharded=False).head if fused else None
     if checkpointing:
         enable_recompute(model)
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, max_steps=1, max_grad_norm=0.0,
@@ -67,7 +70,8 @@ def step_gradients(model_dir, rows, tmp_path, *, batch_size, accumulation, paddi
             return super()._get_grad_norm(model, grad_norm)
 
     trainer = Spy(model=model, args=arguments, train_dataset=rows, plan=StepPlan(batch_size, accumulation), data_seed=0,
-                  data_collator=lambda r: collate(r, pad_id=2, padding_free=padding_free), head_takes_positions=True)
+                  data_collator=lambda r: collate(r, pad_id=2, padding_free=padding_free), head_takes_positions=True,
+                  head=head)
     trainer.train()
     loss = next(row['loss'] for row in trainer.state.log_history if 'loss' in row)
     return seen, loss
@@ -81,28 +85,32 @@ def assert_equal(ours, oracle):
 
 
 # 7 rows: every cut but (7, 1) and (1, 7) ends in a partial window or a partial micro-batch.
+@pytest.mark.parametrize('fused', [False, True], ids=['logits', 'fused head'])
 @pytest.mark.parametrize('padding_free', [True, False])
 @pytest.mark.parametrize(('batch_size', 'accumulation'), [(7, 1), (1, 7), (2, 4), (4, 2), (3, 16)])
 def test_every_cut_of_a_step_gives_the_gradient_of_the_whole(tiny_model_dir, tmp_path, batch_size, accumulation,
-                                                             padding_free):
+                                                             padding_free, fused):
     rows = Rows(7)
     oracle, oracle_loss = oracle_gradients(tiny_model_dir, rows)
     ours, loss = step_gradients(tiny_model_dir, rows, tmp_path, batch_size=batch_size, accumulation=accumulation,
-                                padding_free=padding_free)
+                                padding_free=padding_free, fused=fused)
     assert_equal(ours, oracle)
     assert loss == pytest.approx(oracle_loss, rel=1e-5)
 
 
-def test_weights_scale_their_tokens_and_not_the_count(tiny_model_dir, tmp_path):
+@pytest.mark.parametrize('fused', [False, True], ids=['logits', 'fused head'])
+def test_weights_scale_their_tokens_and_not_the_count(tiny_model_dir, tmp_path, fused):
     rows = Rows(5, seed=1, weighted=True)
     oracle, _ = oracle_gradients(tiny_model_dir, rows)
-    ours, _ = step_gradients(tiny_model_dir, rows, tmp_path, batch_size=2, accumulation=3, padding_free=True)
+    ours, _ = step_gradients(tiny_model_dir, rows, tmp_path, batch_size=2, accumulation=3, padding_free=True,
+                             fused=fused)
     assert_equal(ours, oracle)
 
 
-def test_gradient_checkpointing_changes_nothing(tiny_model_dir, tmp_path):
+@pytest.mark.parametrize('fused', [False, True], ids=['logits', 'fused head'])
+def test_gradient_checkpointing_changes_nothing(tiny_model_dir, tmp_path, fused):
     rows = Rows(4, seed=2)
     oracle, _ = oracle_gradients(tiny_model_dir, rows)
     ours, _ = step_gradients(tiny_model_dir, rows, tmp_path, batch_size=4, accumulation=1, padding_free=True,
-                             checkpointing=True)
+                             checkpointing=True, fused=fused)
     assert_equal(ours, oracle)

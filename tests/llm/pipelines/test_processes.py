@@ -64,7 +64,9 @@ def test_first_step_of_two_processes_is_that_of_one(one_process, tiny_model_dir,
     if 'deepspeed' in more and not available('deepspeed'):
         pytest.skip('deepspeed is not installed: pip install "ms-swift[deepspeed]"')
     rows, one = one_process
-    swift_sft(2, **options(tiny_model_dir, rows, tmp_path / 'out', batch_size=2, gradient_accumulation_steps=4, **more))
+    done = swift_sft(2, **options(tiny_model_dir, rows, tmp_path / 'out', batch_size=2, gradient_accumulation_steps=4,
+                                  **more))
+    assert 'Fused loss head' in done.stderr and 'whole logits' not in done.stderr
     two = load_file(tmp_path / 'out' / 'checkpoint-1' / 'model.safetensors')
     before = load_file(tiny_model_dir / 'model.safetensors')
     assert_same_step(one, two, before)
