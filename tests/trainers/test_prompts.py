@@ -11,6 +11,7 @@ from swift.llm.args.commands import SftArguments
 from swift.llm.args.derive import effective
 from swift.llm.model.adapt import adapt
 from swift.trainers.build import build_trainer
+from swift.trainers.optimizers import OptimizerPlan
 
 METHODS = {
     'prompt_tuning': {'prompt_tuning_virtual_tokens': 5},
@@ -44,7 +45,8 @@ def trainer_of(method, model_dir, rows, run_dir, **more):
     model = adapt(AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32), args.tuner, method=args.method)
     return build_trainer(model, AutoTokenizer.from_pretrained(model_dir), rows, None, args.train, run_dir=run_dir,
                          seed=0, data_seed=0, mixed_precision=torch.float32, padding_free=args.template.padding_free,
-                         lora_plus_ratio=None, complete_checkpoint=lambda folder: None)
+                         optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing),
+                         complete_checkpoint=lambda folder: None)
 
 
 def plain_logits(base, prompt, ids, method):
