@@ -26,13 +26,14 @@ _GENERATION = 'generation_config.json'
 
 # What a checkpoint hands on to inference: how to load the model and how to speak to it.
 _MODEL_ARGS = ('model', 'model_type', 'model_revision', 'torch_dtype', 'attn_impl', 'rope_scaling', 'use_hf',
+               'new_special_tokens', 'init_strategy',
                'template', 'system', 'truncation_strategy', 'max_new_tokens', 'do_sample', 'temperature', 'top_k',
                'top_p', 'repetition_penalty', 'num_beams', 'stop_words', 'stream')
 QUANT_ARGS = ('quant_method', 'quant_bits', 'bnb_4bit_compute_dtype', 'bnb_4bit_quant_type',
               'bnb_4bit_use_double_quant', 'bnb_4bit_quant_storage', 'hqq_axis')
 _DATA_ARGS = ('dataset', 'val_dataset', 'split_dataset_ratio', 'data_seed', 'interleave_prob', 'stopping_strategy',
               'columns', 'model_name', 'model_author', 'custom_dataset_info', 'max_rejected_ratio', 'seed')
-_PATHS = ('model', 'dataset', 'val_dataset')  # the effective ones hold in every working folder
+_PATHS = ('model', 'dataset', 'val_dataset', 'new_special_tokens')  # the effective ones hold in every working folder
 # What a resumed run must not take over from the run it goes on with.
 _OWN_TO_A_RUN = ('resume_from_checkpoint', 'resume_only_model', 'ignore_data_skip', 'add_version',
                  'logging_dir')

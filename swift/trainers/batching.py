@@ -143,7 +143,7 @@ def keeps_rows_apart(model: nn.Module) -> bool:
     first one leaked into it (as linear attention and convolutions over the line do). They must also agree with the
     second row run alone, or position ids are not followed. Costs three forwards of at most 32 tokens.
     """
-    if not (forward_takes(model, 'position_ids') and model.get_input_embeddings().num_embeddings >= 64):
+    if not (forward_takes(model, 'position_ids') and len(model.get_input_embeddings().weight) >= 64):
         return False
     device = model.get_input_embeddings().weight.device
     generator = torch.Generator().manual_seed(0)

@@ -19,6 +19,7 @@ from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from swift.trainers.state import load_tree, random_state, save_tree, set_random_state
+from swift.tuners import starts
 from swift.tuners.api import Adapted
 from swift.tuners.prompts import load_trained_state, prompted, trained_state
 from swift.tuners.registry import StepHook
@@ -85,6 +86,12 @@ class CheckpointingTrainer(Trainer):
         """Take the weights of a checkpoint and nothing else."""
         self._load_from_checkpoint(str(checkpoint))
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """Weights of a checkpoint; adapters whose start had changed the base are taken apart again."""
+        if starts.resume(self.accelerator.unwrap_model(self.model), Path(resume_from_checkpoint)):
+            return
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def _path_of_best(self, run_dir: Path) -> str | None:
         best = run_dir / f'checkpoint-{self.state.best_global_step}'
         if self.state.best_global_step == self.state.global_step or best.is_dir():
@@ -113,6 +120,7 @@ class CheckpointingTrainer(Trainer):
         # peft would ask the hub whether the base model's embeddings were resized; ours never are
         more = {'save_embedding_layers': False} if isinstance(model, Adapted) else {}
         model.save_pretrained(folder, state_dict=state_dict, **more)
+        starts.fit_to_base(model, Path(folder))
         if self.processing_class is not None:
             try:
                 self.processing_class.save_pretrained(folder)

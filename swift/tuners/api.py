@@ -25,11 +25,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
 
-from swift.tuners import files
+from swift.tuners import files, starts
 from swift.tuners.merging import check_untied, merge_layers, merge_layers_reversibly, unmerge_layers, untie_embeddings
 from swift.tuners.model import SwiftModel
 from swift.tuners.native import NativeConfig
 from swift.tuners.prompts import prompted
+from swift.tuners.starts import Batches
 from swift.tuners.targets import parameter_size
 from swift.utils.errors import SwiftError, UsageError
 
@@ -53,7 +54,8 @@ class Swift:
     """The public door to adapters; every method is a function of its arguments."""
 
     @staticmethod
-    def prepare_model(model: nn.Module, config: Config | Mapping[str, Config]) -> Adapted:
+    def prepare_model(model: nn.Module, config: Config | Mapping[str, Config], *,
+                      batches: Batches | None = None) -> Adapted:
         """Freeze ``model`` and add one adapter, or one for each named configuration; all of them are active.
 
         Called again on an adapted model, it adds to what is there.
@@ -62,6 +64,8 @@ class Swift:
             model: any torch module, or what this returned before.
             config: configurations of peft, which go to peft unchanged, and of ours (``swift.tuners.methods``), mixed
                 as you like. One without a name is called ``default``.
+            batches: for starts of LoRA that look at data (eva, corda, lora_ga); see
+                :func:`swift.tuners.starts.begin`.
 
         Returns:
             A :class:`peft.PeftModel`, or a :class:`SwiftModel` when one of the configurations is ours.
@@ -83,7 +87,7 @@ class Swift:
         active = Swift.active(model)
         for name, one in configs.items():
             if isinstance(one, PeftConfig):
-                model = _add_peft(model, name, one)
+                model = _add_peft(model, name, one, batches)
         ours = {name: one for name, one in configs.items() if isinstance(one, NativeConfig)}
         if ours and not isinstance(model, SwiftModel):
             if not isinstance(model, PeftModel):
@@ -144,6 +148,7 @@ class Swift:
         _check_known(model, adapter_names or ())
         chosen = None if adapter_names is None else list(adapter_names)
         model.save_pretrained(str(folder), selected_adapters=chosen, save_embedding_layers=False)
+        starts.fit_to_base(model, Path(folder))
 
     # ---- which adapters are in effect
 
@@ -299,10 +304,12 @@ def _check_known(model: nn.Module, names: Sequence[str]) -> None:
             raise UsageError(f'There is no adapter called {name!r}; there are: {", ".join(known) or "none"}.')
 
 
-def _add_peft(model: nn.Module, name: str, config: PeftConfig) -> Adapted:
+def _add_peft(model: nn.Module, name: str, config: PeftConfig, batches: Batches | None) -> Adapted:
     if isinstance(model, SwiftModel):
-        model.add_peft(lambda inner: _add_peft(inner, name, config))
-    elif isinstance(model, PeftModel):
+        model.add_peft(lambda inner: _add_peft(inner, name, config, batches))
+        return model
+    originals = starts.begin(model, config, batches)
+    if isinstance(model, PeftModel):
         kinds = {one.peft_type for one in model.peft_config.values()}
         if config.peft_type not in kinds:
             raise UsageError(f'peft keeps one kind of adapter on a model: {config.peft_type.value} can not go beside '
@@ -311,6 +318,7 @@ def _add_peft(model: nn.Module, name: str, config: PeftConfig) -> Adapted:
     else:
         with _no_deprecations():
             model = get_peft_model(model, config, adapter_name=name)
+    starts.finish(model, name, batches, originals)
     return model
 
 

@@ -12,11 +12,15 @@ from swift.tuners.registry import TUNERS
 
 FOUND = {'targets': ['q_proj', 'v_proj'], 'modules_to_save': [], 'tokenizer': 'some/folder'}
 WORDS = {'lora_rank_pattern': '{"v_proj": 3}', 'lora_alpha_pattern': '{"v_proj": 3}', 'target_parameters': ['w.down'],
+         'lora_ga_direction': 'random', 'lora_ga_scale': 'unit', 'corda_method': 'kpm',
          'init_weights': 'bat', 'lora_bias': 'all', 'road_variant': 'road_2', 'ia3_feedforward_modules': ['v_proj'],
          'prompt_tuning_init': 'random', 'prompt_tuning_init_text': 'Classify:', 'p_tuning_encoder': 'lstm',
          'p_tuning_hidden_size': 24}
 BESIDE = ('longlora_group_size_ratio',)  # told to the model, not to the adapter
-TOGETHER = {'boft_block_num': {'boft_block_size': 0}}
+TOGETHER = {'boft_block_num': {'boft_block_size': 0}, 'eva_rho': {'init_weights': 'eva'},
+            'corda_method': {'init_weights': 'corda'},
+            **dict.fromkeys(('lora_ga_direction', 'lora_ga_scale', 'lora_ga_stable_gamma'),
+                            {'init_weights': 'lora-ga'})}
 
 
 def _other(field: dataclasses.Field):
@@ -46,6 +50,8 @@ def test_every_option_reaches_the_configuration(name):
             wanted = [value, set(value) if isinstance(value, list) else value]
             wanted += [value.upper()] if isinstance(value, str) else []
             wanted += [json.loads(value)] if field.name.endswith('_pattern') else []
-            assert [key for key in plain if plain[key] != changed[key] and changed[key] in wanted], field.name
+            parts = [value_of for key, value_of in changed.items() if plain[key] != value_of]
+            parts += [part for inner in parts if isinstance(inner, dict) for part in inner.values()]
+            assert [part for part in parts if part in wanted], field.name
     saved = _values(method.build(method.options(**(found | {'modules_to_save': ['norm']}))))
     assert list(saved['modules_to_save']) == ['norm']

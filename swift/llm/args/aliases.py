@@ -110,6 +110,7 @@ VALUES: dict[tuple[str, str], str] = {
     ('target_modules', 'all-linear'): 'ALL',
     ('target_modules', 'embedding'): 'EMBEDDING',
     ('target_modules', 'all-embedding'): 'EMBEDDING',
+    ('init_weights', 'lora_ga'): 'lora-ga',
     ('target_parameters', 'experts'): 'EXPERTS',
     ('modules_to_save', 'embedding'): 'EMBEDDING',
     ('modules_to_save', 'all-embedding'): 'EMBEDDING',
@@ -238,9 +239,6 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'the tuner llamapro {_LATER}.', 'llamapro_num_new_blocks llamapro_num_groups'),
     **_refuse(f'the tuner reft {_LATER}.',
               'reft_layer_key reft_layers reft_rank reft_intervention_type reft_args'),
-    **_refuse(f'LoRA-GA {_LATER}.', 'lora_ga_batch_size lora_ga_direction lora_ga_iters lora_ga_max_length '
-              'lora_ga_scale lora_ga_stable_gamma'),
-    **_refuse(f'starting vectors for new modules {_MANY_LATER}.', 'init_strategy'),
     **_refuse(f'choosing parameters by a regular expression {_LATER}; use --freeze_parameters and '
               '--trainable_parameters.', 'freeze_parameters_regex trainable_parameters_regex'),
     **_refuse(f'Liger kernels {_MANY_LATER}.', 'use_liger use_liger_kernel liger_kernel_config'),
@@ -249,7 +247,7 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'training with Megatron {_LATER}.', 'train_backend tp pp min_lr sequence_parallel'),
     **_refuse(f'sequence parallelism {_LATER}.', 'sequence_parallel_size'),
     **_refuse(f'training on images, video or sound {_LATER}.',
-              'freeze_vit freeze_llm freeze_aligner vit_use_gc vit_gradient_checkpointing vit_lr aligner_lr '
+              'vit_use_gc vit_gradient_checkpointing vit_lr aligner_lr '
               'rescale_image max_pixels norm_bbox'),
     **_refuse(f'settings of single models {_MANY_LATER}.', 'model_kwargs'),
     **_refuse(f'choosing a loss by name {_LATER}.',
@@ -273,7 +271,6 @@ NOT_YET: dict[str, str] = {
     **_refuse(f'{_LATER}; remove the folder in the hub\'s cache to download again.', 'download_mode'),
     **_refuse(f'training anything but a causal language model {_LATER}.',
               'task_type num_labels problem_type reranker_use_activation'),
-    **_refuse(f'adding tokens {_LATER}.', 'new_special_tokens'),
     **_refuse(f'a shorter context than the model\'s own {_LATER}; --max_length bounds the rows.', 'max_model_len'),
     **_refuse(f'choosing how experts run {_LATER}.', 'experts_impl router_aux_loss_coef'),
     **_refuse(f'choosing the size of weight files {_LATER}.', 'max_shard_size'),
@@ -328,7 +325,7 @@ ANYWAY: dict[str, tuple[str, ...]] = {
         'use_liger_kernel use_loss_scale predict_with_generate push_to_hub auto_find_batch_size test_oom_error '
         'group_by_length val_dataset_shuffle create_checkpoint_symlink use_ray use_flash_ckpt strict sequence_parallel '
         'use_swift_lora logging_nan_inf_filter remove_unused_columns vllm_enable_lora logprobs enable_dft_loss '
-        'enable_channel_loss disable_auto_column_mapping eval_use_evalscope freeze_vit load_args load_data_args '
+        'enable_channel_loss disable_auto_column_mapping eval_use_evalscope load_args load_data_args '
         'do_predict is_binary_loss_scale'.split(), ('false',)),
     'check_dataset_strategy': ('none',),
     'train_backend': ('transformers',),
@@ -351,7 +348,7 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'llamapro adapter reft lora_llm dummy'
+_TUNERS = 'llamapro adapter reft dummy'
 _STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
            'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {
@@ -364,7 +361,6 @@ NOT_YET_VALUES: dict[tuple[str, str], str] = {
     ('tuner_type', 'lisa'): 'LISA is --tuner_type full with --lisa_activated_layers N.',
     ('tuner_backend', 'unsloth'): "unsloth isn't there yet; peft is.",
     ('init_weights', 'loftq'): "LoftQ isn't there yet; it needs quantised weights.",
-    ('init_weights', 'lora-ga'): "LoRA-GA isn't there yet.",
     ('truncation_strategy', 'split'): "splitting long rows isn't there yet; delete, left and right are.",
     ('attn_impl', 'flash_attention_4'): "flash attention 4 isn't there yet.",
     ('rope_scaling', 'yarn'): "YaRN isn't there yet; linear and dynamic are.",

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from swift.llm.args.fields import Group, opt
 from swift.llm.args.tuner_types import TunerType
 
-_INIT_WEIGHTS = re.compile(r'true|false|gaussian|orthogonal|mica|pissa|pissa_niter_[1-9]\d*|olora|bat')
+_INIT_WEIGHTS = re.compile(
+    r'true|false|gaussian|orthogonal|mica|pissa|pissa_niter_[1-9]\d*|olora|eva|corda|lora-ga|bat')
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class ModelArgs(Group):
                                     'JSON map.')
     rope_scaling: Literal['linear', 'dynamic'] | None = opt(
         None, 'Stretch rotary positions so that --max_length fits.')
+    new_special_tokens: list[str] = opt([], 'Words that become tokens of their own, or .txt files with one a line. '
+                                            'Their vectors are trained and saved with the adapter.')
+    init_strategy: Literal['pieces', 'average', 'zero', 'uniform', 'normal', 'xavier_uniform', 'xavier_normal',
+                           'kaiming_uniform', 'kaiming_normal', 'orthogonal'] = opt(
+        'pieces', 'Start of the vectors of new tokens: mean of what the word was written with (pieces), mean of all '
+        '(average), zero, or random.')
     trust_remote_code: bool = opt(False, 'Run Python code that comes with the checkpoint. Only for sources you trust.')
     use_hf: bool | None = opt(None, 'Download from Hugging Face instead of ModelScope; default: USE_HF.')
     hub_token: str | None = opt(None, 'Access token of the hub; default: MODELSCOPE_API_TOKEN or HF_TOKEN.')
@@ -205,7 +212,12 @@ class TunerArgs(Group):
     use_rslora: bool = opt(False, 'Scale by alpha / sqrt(rank) (rsLoRA).')
     use_dora: bool = opt(False, 'Train magnitude and direction apart (DoRA).')
     init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, orthogonal, mica, pissa, '
-                                    'pissa_niter_N or olora; for miss true or bat.')
+                                    'pissa_niter_N, olora, or from training rows: eva, corda, lora-ga; for miss true '
+                                    'or bat. docs/lora.md')
+    freeze_llm: bool = opt(False, 'Models that read more than text: train nothing of the language model.')
+    freeze_vit: bool = opt(True, 'Train nothing of the towers for images, video and sound; false puts adapters on '
+                                 'them, or trains them in full training.')
+    freeze_aligner: bool = opt(True, 'The same for what is between a tower and the language model.')
     freeze_parameters: list[str] = opt([], 'Full training: parameters whose names start so stay fixed.')
     freeze_parameters_ratio: float = opt(0.0, 'Full training: fraction of the parameters fixed, from the input up.',
                                          at_least=0, at_most=1)
@@ -215,8 +227,8 @@ class TunerArgs(Group):
 
     def further_problems(self) -> list[str]:
         problems = [] if _INIT_WEIGHTS.fullmatch(self.init_weights) else [
-            '--init_weights takes true, false, gaussian, orthogonal, mica, pissa, pissa_niter_N, olora or bat; '
-            f'got {self.init_weights!r}.']
+            '--init_weights takes true, false, gaussian, orthogonal, mica, pissa, pissa_niter_N, olora, eva, corda, '
+            f'lora-ga or bat; got {self.init_weights!r}.']
         return problems + [problem for name, above in (('lora_rank_pattern', int), ('lora_alpha_pattern', (int, float)))
                            if (problem := _pattern_problem(name, self.__dict__[name], above))]
 
@@ -236,7 +248,24 @@ def _pattern_problem(name: str, text: str | None, numbers: type | tuple[type, ..
 
 @dataclass(frozen=True)
 class MethodArgs(Group):
-    """Settings of single tuning methods; each begins with the name of its method."""
+    """Settings of single tuning methods and starts; each begins with the name of its method."""
+
+    lora_ga_batch_size: int = opt(2, 'LoRA-GA: rows in a batch whose gradient is taken.', unit='rows', at_least=1)
+    lora_ga_iters: int = opt(2, 'LoRA-GA: such batches.', unit='batches', at_least=1)
+    lora_ga_max_length: int = opt(1024, 'LoRA-GA: longer rows are cut.', unit='tokens', at_least=2)
+    lora_ga_direction: Literal['ArBr', 'A2rBr', 'ArB2r', 'random'] = opt(
+        'ArB2r', 'LoRA-GA: which singular vectors of the gradient go to A and which to B.')
+    lora_ga_scale: Literal['stable', 'weight_svd', 'gd_scale', 'unit'] = opt(
+        'stable', 'LoRA-GA: how A and B are scaled at the start.')
+    lora_ga_stable_gamma: int = opt(16, 'LoRA-GA: gamma of the stable scale; larger starts smaller.', at_least=1)
+    eva_rows: int = opt(128, 'EVA: training rows that it looks at, again and again until it settles.', unit='rows',
+                        at_least=1)
+    eva_batch_size: int = opt(8, 'EVA: rows at once.', unit='rows', at_least=1)
+    eva_rho: float = opt(2.0, 'EVA: ranks go up to rho times --lora_rank, their sum stays; 1 keeps them equal.',
+                         at_least=1)
+    corda_rows: int = opt(256, 'CorDA: training rows that it looks at.', unit='rows', at_least=1)
+    corda_method: Literal['ipm', 'kpm'] = opt(
+        'ipm', 'CorDA: adapt what the rows use most (ipm) or least (kpm, which keeps the knowledge in them).')
 
     adalora_target_r: int = opt(8, 'AdaLoRA: average rank of a layer at the end.', at_least=1)
     adalora_init_r: int = opt(12, 'AdaLoRA: rank of every layer at the start.', at_least=1)

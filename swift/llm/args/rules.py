@@ -16,7 +16,7 @@ from swift.llm.args.hf_names import OPTIMIZERS, REPORTERS, SCHEDULERS
 from swift.llm.args.optimizing import OWN_OPTIMIZERS
 from swift.llm.args.optimizing import RULES as OPTIMIZING
 from swift.llm.args.parser import Arguments, flags
-from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, NOT_ON_BNB, ON_HQQ, owner
+from swift.llm.args.tuner_types import LORA_FLAGS, METHODS, NOT_ON_BNB, ON_HQQ, STARTS, owner, start_of
 from swift.utils.errors import MissingExtraError
 from swift.utils.extras import available, require
 from swift.utils.registry import suggest
@@ -97,6 +97,15 @@ def columns_is_a_map(args) -> str | None:
 def device_map_is_one(args) -> str | None:
     value = args.model.device_map
     return None if value is None or _DEVICE.fullmatch(value) else _json_or_file('device_map', value, (dict,))
+
+
+def new_tokens_are_there(args) -> str | None:
+    lost = [word for word in args.model.new_special_tokens
+            if word.endswith('.txt') and not Path(word).expanduser().is_file()]
+    if lost:
+        return f'--new_special_tokens {lost[0]}: no such file. A word that ends in .txt is a file with one word a line.'
+    blank = [word for word in args.model.new_special_tokens if not word.strip()]
+    return '--new_special_tokens: a token can not be white space alone.' if blank else None
 
 
 def max_memory_has_device_map(args) -> str | None:
@@ -210,15 +219,63 @@ def sharding_fits_quantised_weights(args) -> str | None:
 
 def init_weights_fit_the_method(args) -> str | None:
     value, chosen = args.tuner.init_weights, args.tuner.tuner_type
-    if chosen == 'lora' and value == 'orthogonal':
+    if chosen in ('lora', 'lora_llm') and value == 'orthogonal':
         odd = [rank for rank in (args.tuner.lora_rank, *json.loads(args.tuner.lora_rank_pattern or '{}').values())
                if rank % 2]
         return f'--init_weights orthogonal needs even ranks, got {odd[0]}.' if odd else None
-    if chosen == 'lora' and value == 'bat':
+    if chosen in ('lora', 'lora_llm') and value == 'bat':
         return '--init_weights bat is for --tuner_type miss.'
     if chosen == 'miss' and value not in ('true', 'bat'):
         return f'--init_weights takes true or bat with --tuner_type miss, got {value}.'
     return None
+
+
+def starts_have_what_they_need(args) -> str | None:
+    """Starts of LoRA that are computed from weights or training rows."""
+    start = args.tuner.init_weights
+    strange = [name for name in sorted(args.explicit) if start_of(name) not in (None, start)]
+    if strange and args.tuner.tuner_type == 'lora':
+        return f'--{strange[0]} is for --init_weights {start_of(strange[0])}, and --init_weights is {start}.'
+    if start in STARTS.values() and args.data.streaming:
+        return f'--init_weights {start} looks at training rows before the first step, which --streaming true has not.'
+    computed = start in STARTS.values() or start.startswith(('pissa', 'olora'))
+    sharded = (f'--deepspeed {args.train.deepspeed}' if (args.train.deepspeed or '').startswith('zero3')
+               else '--fsdp' if args.train.fsdp else None)
+    if computed and sharded:
+        return f'--init_weights {start} needs whole weights, and {sharded} spreads them; use zero2, or true.'
+    return None
+
+
+def parts_are_chosen_once(args) -> str | None:
+    """The flags about parts of a model say what the default targets are; named targets say it themselves."""
+    tuner = args.tuner
+    typed = [name for name in ('freeze_llm', 'freeze_vit', 'freeze_aligner') if name in args.explicit]
+    if not typed:
+        return None
+    if tuner.tuner_type == 'lora_llm':
+        return f'--{typed[0]}: --tuner_type lora_llm is an adapter on the language model, and the rest trained whole.'
+    if tuner.tuner_type == 'full' or tuner.target_modules == ['DEFAULT'] and not tuner.target_regex:
+        return None
+    usual = not tuner.freeze_llm and tuner.freeze_vit and tuner.freeze_aligner
+    if tuner.target_modules == ['ALL'] and not tuner.target_regex:
+        return (f'--{typed[0]} beside --target_modules ALL, which is every linear layer, towers too. Leave '
+                '--target_modules out: the default is the language model.' if usual else None)
+    flag = 'target_regex' if tuner.target_regex else 'target_modules'
+    return f'--{typed[0]} and --{flag} both choose modules; keep one.'
+
+
+def new_tokens_are_trained(args) -> str | None:
+    words, chosen = args.model.new_special_tokens, args.tuner.tuner_type
+    if not words:
+        return None
+    sharded = (f'--deepspeed {args.train.deepspeed}' if (args.train.deepspeed or '').startswith('zero3')
+               else '--fsdp' if args.train.fsdp else None)
+    if sharded:
+        return f'--new_special_tokens makes tables larger, which {sharded} has spread already; use zero2.'
+    if chosen in ('lora', 'lora_llm', 'full') or args.tuner.modules_to_save:
+        return None
+    return (f'--new_special_tokens: --tuner_type {chosen} trains no single vectors. Use lora or full, or train the '
+            'tables whole: --modules_to_save EMBEDDING lm_head.')
 
 
 def targets_have_something_to_be(args) -> str | None:
@@ -229,7 +286,7 @@ def targets_have_something_to_be(args) -> str | None:
         return f'--{typed[0]} is about adapters, and --tuner_type is full.'
     if typed and not METHODS[tuner.tuner_type].has_targets:
         return f'--{typed[0]} is about modules with an adapter, and --tuner_type {tuner.tuner_type} has none.'
-    if tuner.target_parameters and tuner.tuner_type != 'lora':
+    if tuner.target_parameters and tuner.tuner_type not in ('lora', 'lora_llm'):
         return f'--target_parameters is for --tuner_type lora, and --tuner_type is {tuner.tuner_type}.'
     if not tuner.target_parameters:
         return None
@@ -485,14 +542,16 @@ def warmup_told_twice(args) -> str | None:
 COMMON: tuple[Rule, ...] = (
     model_is_named, model_folder_exists, data_files_exist, plugins_exist, dataset_info_exists, columns_is_a_map,
     device_map_is_one, max_memory_has_device_map, rope_scaling_has_length, probabilities_fit_datasets,
-    self_cognition_has_names, sampling_is_possible, quantiser_has_bits,
+    self_cognition_has_names, sampling_is_possible, new_tokens_are_there, quantiser_has_bits,
     quantiser_is_installed)
+LORA: tuple[Rule, ...] = (
+    new_tokens_are_trained, starts_have_what_they_need, targets_have_something_to_be, parts_are_chosen_once)
 TRAINING: tuple[Rule, ...] = (
+    *LORA,
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
     quantised_weights_stay_frozen, method_fits_quantised_weights, start_fits_quantised_weights,
     sharding_fits_quantised_weights,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
-    targets_have_something_to_be,
     *OPTIMIZING,
     adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, prompts_are_not_sharded,
     attention_fits_the_method, adapter_has_targets, regex_compiles, resume_folder_exists,

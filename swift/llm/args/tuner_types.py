@@ -35,6 +35,7 @@ LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_
               'use_dora', 'init_weights', 'lora_rank_pattern', 'lora_alpha_pattern', 'target_parameters')
 METHODS: dict[str, Method] = {
     'lora': Method('lora_', LORA_FLAGS),
+    'lora_llm': Method('lora_llm_', LORA_FLAGS),
     'adalora': Method('adalora_', ('lora_alpha', 'lora_dropout', 'lorap_lr_ratio', 'lorap_emb_lr')),
     'ia3': Method('ia3_'),
     'loha': Method('loha_'),
@@ -63,6 +64,8 @@ METHODS: dict[str, Method] = {
     # its keys and values come in through the cache, which transformers empties where it computes activations again
     'prefix_tuning': Method('prefix_tuning_', has_targets=False, merges=False, needs_padding=True, recomputes=False),
 }
+# how the flags of a start of LoRA begin -> the --init_weights that they are for
+STARTS = {'lora_ga_': 'lora-ga', 'eva_': 'eva', 'corda_': 'corda'}
 TunerType = Literal[(*METHODS, 'full')]
 # Methods of peft that read a frozen weight itself, where a 4-bit one has other sizes and other numbers.
 NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr')
@@ -72,5 +75,12 @@ ON_HQQ = ('lora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera')
 
 def owner(flag: str) -> str | None:
     """The method that a flag of ``MethodArgs`` belongs to, None for any other flag."""
+    if start_of(flag):
+        return 'lora'
     names = [name for name, method in METHODS.items() if name != 'lora' and flag.startswith(method.prefix)]
     return names[0] if names else None
+
+
+def start_of(flag: str) -> str | None:
+    """The ``--init_weights`` that a flag of ``MethodArgs`` belongs to, None for any other flag."""
+    return next((start for prefix, start in STARTS.items() if flag.startswith(prefix)), None)

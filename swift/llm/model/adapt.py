@@ -8,20 +8,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig
+from peft import LoraConfig, PeftConfig
 from torch import nn
 from transformers import PreTrainedModel
 
 from swift.llm.args.groups import MethodArgs, TunerArgs
 from swift.llm.model.device import DTYPES
+from swift.llm.model.parts import BY_DEFAULT, Part, frozen_parts, modules_of, part_of
 from swift.llm.model.quantize import check_tuner
 from swift.llm.model.registry import ModelFamily
+from swift.llm.model.start_batches import Rows, start_batches
 from swift.tuners.api import Adapted, Swift, cast_adapter
 from swift.tuners.native import NativeConfig
 from swift.tuners.registry import TUNERS, StepHook, Tuner
+from swift.tuners.starts import Batches, config_to_resume, start_of
 from swift.tuners.targets import (
     check_pattern,
     expert_parameters,
@@ -29,6 +33,7 @@ from swift.tuners.targets import (
     find_saved,
     find_targets,
     linear_names,
+    matches_target,
     parameter_size,
     without,
 )
@@ -44,7 +49,8 @@ _MAMBA_TYPES = ('falcon_h1', 'mamba', 'mamba2', 'falcon_mamba', 'nemotron_h')
 
 
 def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None = None,
-          family: ModelFamily | None = None) -> PreTrainedModel | Adapted:
+          family: ModelFamily | None = None, rows: Rows = (),
+          resumed: Path | None = None, new_tokens: Sequence[int] = ()) -> PreTrainedModel | Adapted:
     """Make ready for training: an adapter on a frozen model, or the model with the wanted weights frozen.
 
     Args:
@@ -52,6 +58,9 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         tuner: what to train.
         method: settings of the tuning method, None for its defaults.
         family: gives the default target modules, and which parts are frozen in full training.
+        rows: encoded training rows in their order, for starts that look at data.
+        new_tokens: ids of tokens whose vectors are trained with a LoRA; other methods train tables whole.
+        resumed: a checkpoint whose weights will be loaded next; no start is computed then.
 
     Raises:
         UsageError: names that match nothing, or nothing left to train.
@@ -65,7 +74,15 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
                              f'--tuner_type full; with {tuner.tuner_type} only the adapter is trained.')
         check_tuner(model, tuner)
         chosen, options = TUNERS.get(tuner.tuner_type), tuner_options(tuner, model, family, method)
-        adapted = _prepare(model, tuner, chosen.build(options))
+        config, batches = chosen.build(options), None
+        if tuner.tuner_type in ('lora', 'lora_llm'):
+            train_vectors(config, model, new_tokens)
+        if resumed is not None:
+            config = config_to_resume(config, resumed)
+        elif start_of(config):
+            logger.info('Computing the start of the adapter: %s', tuner.init_weights)
+            batches = start_batches(rows, tuner.init_weights, method or MethodArgs())
+        adapted = _prepare(model, tuner, config, batches)
         if chosen.on_model is not None:
             chosen.on_model(model, options)
         if tuner.lora_dtype != 'auto':
@@ -74,18 +91,47 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
     return adapted
 
 
+def train_vectors(config: LoraConfig, model: PreTrainedModel, tokens: Sequence[int]) -> None:
+    """Add the vectors of these tokens to a LoRA: in the embedding, and in a head that has a table of its own.
+
+    Tables that are trained whole have them already. What is tied stays tied, in training and in what is saved.
+
+    Raises:
+        UsageError: the head has a bias, which peft would leave out.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is not None and head.weight is embedding.weight
+    tables = [embedding] if tied or head is None else [embedding, head]
+    names = {id(module): name for name, module in model.named_modules()}
+    saved = config.modules_to_save or []
+    if tied and matches_target(names[id(head)], saved) and not matches_target(names[id(embedding)], saved):
+        saved = config.modules_to_save = [*saved, names[id(embedding)]]  # the tie follows the embedding
+    whole = [table for table in tables if matches_target(names[id(table)], saved)]
+    if tied and (tokens or whole):
+        config.ensure_weight_tying = True
+    left = [table for table in tables if not any(table is one for one in whole)]
+    if not tokens or not left:
+        return
+    if isinstance(head, nn.Linear) and head.bias is not None:
+        raise UsageError(f'--new_special_tokens: the output head {names[id(head)]} has a bias, and peft can not train '
+                         'single vectors of such a head. Train it whole: --modules_to_save EMBEDDING '
+                         f'{names[id(head)].rpartition(".")[2]}.')
+    config.trainable_token_indices = {names[id(table)]: list(tokens) for table in left}
+
+
 def step_hook(model: PreTrainedModel | Adapted, tuner: TunerArgs) -> StepHook | None:
     """What the training loop has to call for the method that :func:`adapt` put on ``model``; most need nothing."""
     hook = TUNERS.get(tuner.tuner_type).hook if tuner.tuner_type != 'full' else None
     return None if hook is None else hook(model)
 
 
-def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig | NativeConfig) -> Adapted:
+def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig | NativeConfig,
+             batches: Batches | None = None) -> Adapted:
     """Raises:
         UsageError: sizes of the method don't divide those of a layer, or it can't be put on such a layer.
     """
     try:
-        return Swift.prepare_model(model, config)
+        return Swift.prepare_model(model, config, batches=batches)
     except (ValueError, AssertionError, TypeError) as e:  # TypeError: a class of layer that peft has no adapter for
         raise UsageError(f'--tuner_type {tuner.tuner_type} does not fit this model: {e}') from e
 
@@ -110,6 +156,8 @@ def tuner_options(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily 
     method = TUNERS.get(tuner.tuner_type)
     given = vars(tuner) | vars(settings or MethodArgs()) | _on_parameters(model, tuner)
     saved = find_saved(model, [*method.also_saved, *_split(tuner.modules_to_save)])
+    if tuner.tuner_type == 'lora_llm':
+        saved += modules_of(model, family, {'vit', 'aligner'})
     _check_not_quantised(model, saved)
     found = {'modules_to_save': lambda: saved,
              'targets': lambda: _targets(tuner, model, family, method),
@@ -128,8 +176,10 @@ def _targets(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | Non
     if by_default and method.default_targets:
         words, by_default = method.default_targets, False
     defaults, regex = _present(model, family), tuner.target_regex
-    if by_default and regex is None and not (family and family.target_modules):
-        regex = language_model_regex(model, family)
+    frozen = _checked_parts(model, tuner, family)
+    by_default = by_default or words == ['ALL'] and frozen != BY_DEFAULT
+    if by_default and regex is None and (frozen != BY_DEFAULT or not (family and family.target_modules)):
+        regex = language_model_regex(model, family, frozen)
     only_parameters = tuner.target_parameters and not words and regex is None
     targets = [] if only_parameters else find_targets(model, words, defaults=defaults, regex=regex, exclude=aside,
                                                         whole=method.whole_modules)
@@ -143,7 +193,7 @@ def _targets(tuner: TunerArgs, model: PreTrainedModel, family: ModelFamily | Non
 def _on_parameters(model: nn.Module, tuner: TunerArgs) -> dict[str, Any]:
     """The options of ``--target_parameters``, under which there is no dropout: its adapters are added to weights."""
     if not tuner.target_parameters:
-        if tuner.tuner_type == 'lora' and expert_parameters(model):
+        if tuner.tuner_type in ('lora', 'lora_llm') and expert_parameters(model):
             logger.info('The experts of this model are bare parameters and get no adapter; --target_parameters EXPERTS '
                         'gives them one.')
         return {}
@@ -183,42 +233,51 @@ def _present(model: nn.Module, family: ModelFamily | None) -> tuple[str, ...]:
     return present
 
 
-def language_model_regex(model: PreTrainedModel, family: ModelFamily | None) -> str | None:
+def _checked_parts(model: nn.Module, tuner: TunerArgs, family: ModelFamily | None) -> frozenset[Part]:
+    """Which parts stay frozen.
+
+    Raises:
+        UsageError: a part is to be trained that this model has not, as far as is known.
+    """
+    frozen, tell = frozen_parts(tuner), part_of(model, family)
+    if frozen == BY_DEFAULT:
+        return frozen
+    parts = {tell(name) for name, _ in model.named_parameters()}
+    for part in sorted({'vit', 'aligner'} - frozen - parts):
+        raise UsageError(f'--freeze_{part} false: nothing is known of such a part in this {type(model).__name__}; it '
+                         f'has {", ".join(sorted(parts))}. Name modules with --target_modules or, in full training, '
+                         'parameters with --trainable_parameters.')
+    if {'vit', 'aligner'} & (parts - frozen):
+        logger.warning('Rows are text: images, video and sound are not read yet, so nothing reaches the towers.')
+    return frozen
+
+
+def language_model_regex(model: PreTrainedModel, family: ModelFamily | None,
+                         frozen: frozenset[Part] = BY_DEFAULT) -> str | None:
     """Regular expression for the linear layers that an adapter goes on by default in a model with several parts.
 
     Those are what the entry's ``target_regex`` names, tried on names as they are and below ``model.``, where newer
-    versions of transformers keep what older ones had at the top; without one, all of the language model.
+    versions of transformers keep what older ones had at the top; without one, all of the language model. When other
+    parts than usual are frozen, it is the linear layers of those that are not.
 
     Returns:
         None where every linear layer is meant: nothing is known about parts, or the model has none.
+
+    Raises:
+        UsageError: no linear layer is left.
     """
     linear = linear_names(model, _not_adaptable(model))
     chosen: list[str] = []
-    if family and family.target_regex:
+    if family and family.target_regex and frozen == BY_DEFAULT:
         pattern = re.compile(family.target_regex)
         chosen = [name for name in linear if pattern.match(name) or pattern.match(name.removeprefix('model.'))]
     if not chosen:
-        is_aside = _towers(model, family)
-        chosen = [name for name in linear if not is_aside(name)]
+        tell = part_of(model, family)
+        chosen = [name for name in linear if tell(name) not in frozen]
+    if not chosen and frozen != BY_DEFAULT:
+        raise UsageError('--freeze_llm true leaves no layer for an adapter: add --freeze_vit false or --freeze_aligner '
+                         f'false. This model has these parts: {", ".join(sorted({tell(name) for name in linear}))}.')
     return None if not chosen or len(chosen) == len(linear) else _regex_for(chosen, linear)
-
-
-def _towers(model: nn.Module, family: ModelFamily | None) -> Callable[[str], bool]:
-    """Tells a name inside towers, aligners and generators of a model from one inside its language model.
-
-    The entry knows the names of the published code. A model of transformers, which may call them otherwise, keeps
-    all of its language model but the output head in ``language_model``.
-    """
-    parts = family.parts if family else None
-    aside = (*parts.vision_tower, *parts.aligner, *parts.generator) if parts else ()
-    names = {name for name, _ in model.named_modules()}
-    inner = tuple(name for name in ('model.language_model', 'language_model') if name in names)
-    return lambda name: _below(name, aside) or bool(inner) and not _below(name, (*inner, 'lm_head'))
-
-
-def _below(name: str, prefixes: Sequence[str]) -> bool:
-    return any(f'{form}.'.startswith(f'{prefix}.') for prefix in prefixes
-               for form in (name, name.removeprefix('model.')))
 
 
 def _regex_for(chosen: Sequence[str], linear: Sequence[str]) -> str:
@@ -235,7 +294,8 @@ def _regex_for(chosen: Sequence[str], linear: Sequence[str]) -> str:
 def freeze(model: nn.Module, tuner: TunerArgs, family: ModelFamily | None = None) -> None:
     """Freeze by ratio from the input up, then by name, then free what ``trainable_parameters`` names.
 
-    Of a model that reads more than text, the towers, the aligner and the generator are frozen as well: rows are text.
+    Of a model that reads more than text, the towers, the aligner and the generator are frozen as well, unless
+    ``freeze_vit`` or ``freeze_aligner`` says otherwise.
 
     Raises:
         UsageError: a name matches no parameter, or every parameter is frozen.
@@ -246,11 +306,11 @@ def freeze(model: nn.Module, tuner: TunerArgs, family: ModelFamily | None = None
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
                 raise UsageError(f'{flag}: no parameter starts with {prefix!r}. There are: {_heads(names)}.')
-    is_aside = _towers(model, family)
+    parts, tell = _checked_parts(model, tuner, family), part_of(model, family)
     left = tuner.freeze_parameters_ratio * sum(map(parameter_size, model.parameters()))
     for name, parameter in model.named_parameters():
         left -= parameter_size(parameter)
-        frozen = left >= 0 or name.startswith(tuple(tuner.freeze_parameters)) or is_aside(name)
+        frozen = left >= 0 or name.startswith(tuple(tuner.freeze_parameters)) or tell(name) in parts
         parameter.requires_grad_(not frozen or name.startswith(tuple(tuner.trainable_parameters)))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UsageError('Every parameter is frozen: nothing would be trained. Lower --freeze_parameters_ratio, '

@@ -27,6 +27,7 @@ from transformers import (
 from swift.llm.args.groups import ModelArgs, QuantArgs
 from swift.llm.model import checks, hub, quantize
 from swift.llm.model.device import choose_attention, choose_device_map, choose_dtype
+from swift.llm.model.new_tokens import NewTokens, give_vectors, teach, words_of
 from swift.llm.model.registry import (
     MODELS,
     Match,
@@ -73,6 +74,7 @@ class LoadedModel:
         family: the registry's entry, or None.
         path: the local folder that was loaded.
         dtype: what to compute in. The weights have it too, except that full training in fp16 keeps fp32 weights.
+        new_tokens: the words of ``--new_special_tokens``.
     """
 
     model: PreTrainedModel
@@ -80,6 +82,7 @@ class LoadedModel:
     family: ModelFamily | None
     path: Path
     dtype: torch.dtype
+    new_tokens: NewTokens = NewTokens()
 
 
 def resolve_model(args: ModelArgs) -> ResolvedModel:
@@ -109,12 +112,17 @@ def resolve_model(args: ModelArgs) -> ResolvedModel:
 
 
 def load_tokenizer(resolved: ResolvedModel, args: ModelArgs) -> PreTrainedTokenizerBase:
-    """The tokenizer of a resolved model, with a padding token that it already has (nothing is resized).
+    """The tokenizer of a resolved model, with a padding token that it already has, and the words that
+    ``--new_special_tokens`` teaches it.
 
     Raises:
         UsageError: the folder has no tokenizer, or one that needs Python code of the folder.
         SwiftError: its files are unreadable.
     """
+    return _load_tokenizer(resolved, args)[0]
+
+
+def _load_tokenizer(resolved: ResolvedModel, args: ModelArgs) -> tuple[PreTrainedTokenizerBase, NewTokens]:
     folder = resolved.path
     checks.check_tokenizer(folder)
     try:
@@ -129,7 +137,7 @@ def load_tokenizer(resolved: ResolvedModel, args: ModelArgs) -> PreTrainedTokeni
     if tokenizer.pad_token_id is None:
         vocabulary = tokenizer.get_vocab()
         tokenizer.pad_token = next((token for token in _PAD_TOKENS if token in vocabulary), tokenizer.eos_token)
-    return tokenizer
+    return tokenizer, teach(tokenizer, words_of(args))
 
 
 def load_model(args: ModelArgs, *, training: bool, quant: QuantArgs | None = None, full: bool = False,
@@ -159,7 +167,7 @@ def load_model(args: ModelArgs, *, training: bool, quant: QuantArgs | None = Non
                          '--deepspeed zero2, or processes alone.')
     size = checks.check_weights(folder)
     check_requires(family, native=checks.native_loader(raw) is not None)
-    tokenizer = load_tokenizer(resolved, args)
+    tokenizer, new_tokens = _load_tokenizer(resolved, args)
     dtype = choose_dtype(args.torch_dtype, preferred=family.dtype if family else '')
     weights_dtype = torch.float32 if training and full and dtype == torch.float16 else dtype
     config = AutoConfig.from_pretrained(folder, trust_remote_code=args.trust_remote_code, local_files_only=True)
@@ -178,11 +186,12 @@ def load_model(args: ModelArgs, *, training: bool, quant: QuantArgs | None = Non
                     'are not read yet.', type(model).__name__)
     if family and family.note:
         logger.info('%s: %s', family.name, family.note)
+    give_vectors(model, new_tokens, args.init_strategy)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         logger.warning('The tokenizer has %d tokens but the model only %d: text with the last ones would fail. '
                        'Is this the tokenizer of this model?', len(tokenizer), rows)
-    return LoadedModel(model.eval(), tokenizer, family, folder, dtype)
+    return LoadedModel(model.eval(), tokenizer, family, folder, dtype, new_tokens)
 
 
 def stretch_positions(config: Any, kind: str, max_length: int | None) -> None:

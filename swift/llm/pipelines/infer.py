@@ -51,7 +51,8 @@ def infer_main(args: Sequence[str] | dict[str, Any] | InferArguments | None = No
         args = _merged(args)
     loaded = load_model(args.model, training=False, quant=args.quant, max_length=args.template.max_length)
     model = put_adapters(loaded.model, args.infer.adapters)
-    template = make_template(args.template, loaded.tokenizer, loaded.family, task='sft')
+    template = make_template(args.template, loaded.tokenizer, loaded.family, task='sft',
+                             words=loaded.new_tokens.words)
     engine = TransformersEngine.from_parts(model, loaded.tokenizer, template, name=loaded.path.name,
                                            max_batch_size=args.infer.max_batch_size)
     config = _request_config(args, engine)

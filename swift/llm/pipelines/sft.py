@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
+from torch.utils.data import Dataset
 from transformers import set_seed
 
 from swift.llm import checkpoint
@@ -29,11 +31,13 @@ from swift.llm.dataset.stream import StreamedDataset
 from swift.llm.infer.decoding import context_length
 from swift.llm.model.adapt import adapt, step_hook
 from swift.llm.model.load import LoadedModel, load_model
+from swift.llm.model.start_batches import Rows
 from swift.llm.pipelines.names import check_names
 from swift.llm.template.encode import Template, check_drift, make_template
 from swift.llm.template.preview import preview
 from swift.llm.template.registry import TEMPLATES
 from swift.trainers.base import SwiftTrainer
+from swift.trainers.batching import StepBatchSampler, StepPlan
 from swift.trainers.build import build_trainer
 from swift.trainers.checkpointing import checkpoints_of, resumable
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
@@ -92,12 +96,15 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         set_seed(args.run.seed)
         loaded = load_model(args.model, training=True, quant=args.quant, full=args.tuner.tuner_type == 'full',
                             sharded=_sharded(args), max_length=args.template.max_length)
-        template = make_template(args.template, loaded.tokenizer, loaded.family, task=args.command)
+        template = make_template(args.template, loaded.tokenizer, loaded.family, task=args.command,
+                                 words=loaded.new_tokens.words)
         run_dir = _make_run_dir(args)
         data = load_datasets(args.data, template, seed=args.run.seed, run_dir=run_dir, access=HubAccess.of(args.model))
         _check_rows(template, data, args.template.allow_template_drift)
         _check_same_rows(data, resume_from)
-        model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family)
+        model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family,
+                      rows=_rows_in_order(args, data), resumed=resume_from,
+                      new_tokens=loaded.new_tokens.ids)
         _check_room(model, data, args.template.max_length)
         decided = _decided(typed, loaded, template, data)
         trainer = build_trainer(
@@ -210,6 +217,26 @@ def _check_same_rows(data: Datasets, resume_from: Path | None) -> None:
                        '%s: the order of its rows can not be continued, and some may be seen twice.', resume_from)
 
 
+class _InOrder(Sequence):
+    """Rows in the order of the first epoch, read when they are asked for."""
+
+    def __init__(self, rows: Dataset, order: np.ndarray) -> None:
+        self._rows, self._order = rows, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return self._rows[int(self._order[number])]
+
+
+def _rows_in_order(args: SftArguments | PtArguments, data: Datasets) -> Rows:
+    """The training rows as the first epoch will see them; a stream has none beforehand."""
+    if args.data.streaming or data.train is None:
+        return ()
+    return _InOrder(data.train, StepBatchSampler(len(data.train), StepPlan(1, 1), seed=args.data.data_seed).order())
+
+
 def _run(trainer: SwiftTrainer, run_dir: Path, resume_from: Path | None, *, only_weights: bool) -> None:
     if resume_from is not None and only_weights:
         trainer.load_weights(resume_from)
@@ -228,6 +255,7 @@ def _decided(args: SftArguments | PtArguments, loaded: LoadedModel, template: Te
         decided['model'] = str(loaded.path)
     decided['dataset'] = [anchored(spec) for spec in args.data.dataset]
     decided['data'] = data.identity
+    decided['new_special_tokens'] = list(loaded.new_tokens.words)
     decided['val_dataset'] = [anchored(spec) for spec in args.data.val_dataset]
     return decided
 

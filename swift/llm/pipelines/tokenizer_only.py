@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from swift.llm.args.groups import ModelArgs, TemplateArgs
 
 if TYPE_CHECKING:
+    from swift.llm.model.new_tokens import words_of
     from swift.llm.template.encode import Template
 
 THINKING_FLAGS: dict[str, dict[str, Any]] = {
@@ -29,4 +30,4 @@ def template_of(model: ModelArgs, args: TemplateArgs, *, task: Literal['sft', 'p
     folder = Path(model.model).expanduser()
     tokenizer_only = folder.is_dir() and not (folder / 'config.json').exists()
     resolved = ResolvedModel(folder, None) if tokenizer_only else resolve_model(model)
-    return make_template(args, load_tokenizer(resolved, model), resolved.family, task=task)
+    return make_template(args, load_tokenizer(resolved, model), resolved.family, task=task, words=words_of(model))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from transformers import PreTrainedTokenizerBase
@@ -272,17 +272,20 @@ def _around(text: str, at: int) -> str:
 
 
 def make_template(args: TemplateArgs, tokenizer: PreTrainedTokenizerBase, family: Family | None = None, *,
-                  task: Literal['sft', 'pt'] = 'sft') -> Template:
+                  task: Literal['sft', 'pt'] = 'sft', words: Collection[str] = ()) -> Template:
     """The template to train and infer with.
 
     A typed ``--template NAME`` is that registered template. ``auto`` is the one that the model family names if it
     writes a few conversations as the checkpoint's own chat template does, else that one. For ``pt`` every token is
     trained, and texts stand as they are unless a template is typed.
 
+    Args:
+        words: tokens of ``--new_special_tokens``, which users may write as well as the model.
+
     Raises:
         UsageError: no such template, or ``auto`` finds none.
     """
-    controls = controls_of(tokenizer)
+    controls = controls_of(tokenizer, words)
     dialect = DIALECTS.get(args.agent_template) if args.agent_template is not None else None
     typed = args.template != 'auto'
     name = args.template if typed else (family.template if family is not None else None)

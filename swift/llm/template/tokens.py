@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,15 +53,18 @@ class Encoded:
         return len(self.input_ids)
 
 
-def controls_of(tokenizer: PreTrainedTokenizerBase) -> Controls:
+def controls_of(tokenizer: PreTrainedTokenizerBase, words: Collection[str] = ()) -> Controls:
     """The added tokens of a tokenizer that could delimit something.
 
+    Args:
+        words: added tokens that anybody may write.
+
     Runs of white space and HTML tags, which some vocabularies list among the added tokens without flagging them as
-    special, are ordinary words.
+    special, are ordinary words, too.
     """
     added = tokenizer.added_tokens_decoder.values()
     special = {t.content for t in added if t.special} | {t.content for t in added} & set(tokenizer.all_special_tokens)
-    words = {t.content for t in added if _is_blank(t.content) or _HTML.fullmatch(t.content)}
+    words = set(words) - special | {t.content for t in added if _is_blank(t.content) or _HTML.fullmatch(t.content)}
     return Controls(eos=tokenizer.eos_token, bos=_own_bos(tokenizer), special=frozenset(special),
                     added=frozenset(t.content for t in added if t.content in special or t.content not in words))
 

@@ -18,6 +18,7 @@ SAMPLES = {
     'lr_scheduler_kwargs': '{}', 'columns': '{"a": "query"}', 'init_lora_weights': 'gaussian', 'init_weights': 'true',
     'template_type': 'AUTO', 'infer_backend': 'pt', 'attn_impl': 'flash_attn', 'torch_dtype': 'bfloat16',
     'lora_dtype': 'bfloat16', 'loss_scale': 'all', 'truncation_strategy': 'left', 'tuner_type': 'full',
+    'lora_ga_max_length': '8', 'lora_ga_direction': 'ArBr', 'lora_ga_scale': 'unit',
     'tuner_backend': 'peft', 'sft_type': 'full', 'strict': 'true', 'ddp_backend': 'gloo', 'dtype': 'bf16',
     'galore_proj_type': 'left', 'optimizer': 'muon',
     'interleave_prob': '1', 'include_num_input_tokens_seen': 'true', 'use_flash_attn': 'true',
