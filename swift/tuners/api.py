@@ -18,9 +18,11 @@ from peft import (
     LoraConfig,
     PeftConfig,
     PeftModel,
+    PeftType,
     PromptLearningConfig,
     get_peft_model,
 )
+from peft.tuners.adalora import AdaLoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
@@ -38,6 +40,8 @@ __all__ = ['LoraConfig', 'Swift', 'SwiftModel', 'TrainableParameters', 'base_mod
 
 Config = PeftConfig | NativeConfig
 Adapted = PeftModel | SwiftModel
+# peft's layers of these kinds compute with one adapter: C3A with the output of the last, LN tuning refuses two
+_ALONE = (PeftType.C3A, PeftType.LN_TUNING)
 
 
 class TrainableParameters(NamedTuple):
@@ -85,6 +89,9 @@ class Swift:
             if name in present:
                 raise UsageError(f'There is already an adapter called {name!r}; pass {{"another name": config}}.')
         active = Swift.active(model)
+        inner = _peft_of(model)
+        _check_together({name: inner.peft_config[name] for name in _active_of_peft(inner)} | {
+            name: one for name, one in configs.items() if isinstance(one, PeftConfig)})
         for name, one in configs.items():
             if isinstance(one, PeftConfig):
                 model = _add_peft(model, name, one, batches)
@@ -318,8 +325,32 @@ def _add_peft(model: nn.Module, name: str, config: PeftConfig, batches: Batches 
     else:
         with _no_deprecations():
             model = get_peft_model(model, config, adapter_name=name)
+    for module in model.modules():
+        if isinstance(module, AdaLoraLayer):
+            # how many ranks there are; on a 16-bit base peft leaves it among the trained weights, and never saves it
+            module.ranknum.requires_grad_(False)
     starts.finish(model, name, batches, originals)
     return model
+
+
+def _check_together(configs: Mapping[str, PeftConfig]) -> None:
+    """Raises:
+        UsageError: these adapters of peft can't be in effect at once.
+    """
+    if len(configs) < 2:
+        return
+    for name, config in configs.items():
+        if config.is_prompt_learning:
+            raise UsageError(f'{name!r} puts positions in front of the row: of such adapters one is active, got '
+                             f'{", ".join(configs)}.')
+        if config.peft_type in _ALONE:
+            raise UsageError(f'{name!r} is of the kind {config.peft_type.value}, of which one at a time is active, got '
+                             f'{", ".join(configs)}. Add them one by one, each time after Swift.set_active(model, []).')
+    ranks = [name for name, config in configs.items()
+             if config.peft_type is PeftType.ADALORA and not config.inference_mode]
+    if len(ranks) > 1:
+        raise UsageError(f'AdaLoRA shares its ranks out in one adapter: there can be one that is trained, got '
+                         f'{", ".join(ranks)}.')
 
 
 def _active_of_peft(model: PeftModel | None) -> list[str]:
@@ -330,10 +361,11 @@ def _active_of_peft(model: PeftModel | None) -> list[str]:
 
 
 def _set_active_of_peft(model: PeftModel, names: Sequence[str]) -> None:
+    _check_together({name: model.peft_config[name] for name in names})
     prompts = [name for name in model.peft_config if model.peft_config[name].is_prompt_learning]
-    if prompts and len(names) != 1:
+    if prompts and not names:
         raise UsageError(f'{prompts[0]!r} puts positions in front of the row: of such adapters one is active, got '
-                         f'{", ".join(names) or "none"}.')
+                         'none.')
     if not names:
         model.base_model.disable_adapter_layers()
         return
