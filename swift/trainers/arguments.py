@@ -57,7 +57,6 @@ def training_arguments(train: TrainArgs, *, run_dir: Path, seed: int, data_seed:
         'ddp_backend': train.ddp_backend, 'ddp_timeout': train.ddp_timeout,
         'ddp_find_unused_parameters': train.ddp_find_unused_parameters or False,
         'ddp_broadcast_buffers': train.ddp_broadcast_buffers or False,
-        'neftune_noise_alpha': train.neftune_noise_alpha,
         'include_num_input_tokens_seen': train.include_num_input_tokens_seen,
         'average_tokens_across_devices': False,  # the step's token count is ours (SwiftTrainer.get_batch_samples)
         'disable_tqdm': True,  # our own bar

@@ -24,6 +24,7 @@ from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.trainers.head import fuse_head
 from swift.trainers.optimizers import OptimizerPlan
 from swift.tuners.api import base_model
+from swift.tuners.noise import noisy_embeddings
 from swift.tuners.prompts import logits_in_front, prompted
 from swift.tuners.registry import StepHook
 from swift.utils import env
@@ -62,6 +63,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     bare = base_model(model)
     if wants_recompute(train.gradient_checkpointing):
         enable_recompute(bare)
+    if train.neftune_noise_alpha:  # by the length of each row, which the Trainer's own noise doesn't know
+        noisy_embeddings(model, bare.get_input_embeddings(), train.neftune_noise_alpha)
     sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
     one_line = _padding_free(model, padding_free, sharded=sharded)
     in_front = None if prompted(model) is None else logits_in_front(model)

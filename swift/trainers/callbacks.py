@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from swift.trainers.plots import draw_curves
+from swift.tuners.optimizers.base import drop_state_of_frozen
 from swift.tuners.registry import StepHook
 from swift.utils.logging import get_logger
 
@@ -39,6 +40,8 @@ class LoopCallback(TrainerCallback):
 class StepHookCallback(TrainerCallback):
     """Tells a tuning method when training begins and when the optimizer has made a step.
 
+    What the method has frozen by then keeps no moments.
+
     Args:
         step_was_made: False after an optimizer step that was left out, as fp16 does when gradients overflow.
     """
@@ -55,6 +58,7 @@ class StepHookCallback(TrainerCallback):
                           **kwargs: Any) -> None:
         if self._step_was_made():
             self._hook.after_optimizer(state.global_step + 1)  # global_step counts those that are over
+            drop_state_of_frozen(kwargs['optimizer'])
 
 
 class LastStepCallback(TrainerCallback):

@@ -16,6 +16,7 @@ from swift.tuners.optimizers.apollo import Apollo
 from swift.tuners.optimizers.galore import GaLoreAdamW
 from swift.tuners.optimizers.muon import MuonAdamW
 from swift.tuners.optimizers.q_galore import QGaLoreAdamW
+from swift.tuners.schedules import BlockSchedule, badam, lisa
 from swift.tuners.targets import embedding_names, linear_names
 from swift.utils.errors import UsageError
 from swift.utils.logging import get_logger
@@ -148,3 +149,16 @@ def _apollo(plan: OptimizerPlan) -> dict[str, Any]:
     return {'rank': settings.apollo_rank or (1 if mini else 256), 'per_tensor': mini,
             'scale': settings.apollo_scale or (128.0 if mini else 1.0),
             'update_proj_gap': settings.apollo_update_proj_gap}
+
+
+def block_schedule(model: nn.Module, settings: OptimizingArgs, seed: int) -> BlockSchedule | None:
+    """The schedule of blocks that was asked for; most runs have none.
+
+    Raises:
+        UsageError: the model has no list of blocks, or too few.
+    """
+    if settings.lisa_activated_layers:
+        return lisa(model, settings.lisa_activated_layers, settings.lisa_step_interval, seed)
+    if settings.badam_switch_interval:
+        return badam(model, settings.badam_switch_interval, settings.badam_switch_mode, seed)
+    return None

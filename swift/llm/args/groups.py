@@ -223,6 +223,9 @@ class TunerArgs(Group):
                                          at_least=0, at_most=1)
     trainable_parameters: list[str] = opt([], 'Full training: parameters whose names start so are trained though '
                                               'frozen above.')
+    freeze_parameters_regex: str | None = opt(None, 'Full training: parameters in whose names this regular expression '
+                                                    'is found stay fixed.')
+    trainable_parameters_regex: str | None = opt(None, 'Full training: those are trained though frozen above.')
     tuner_backend: Literal['peft'] = opt('peft', 'Who implements the adapter.')
 
     def further_problems(self) -> list[str]:
@@ -412,7 +415,8 @@ class TrainArgs(Group):
     report_to: list[str] = opt(['tensorboard'], 'Where metrics go beside logging.jsonl; none for nowhere.')
     logging_dir: str | None = opt(None, 'TensorBoard folder; default: runs/ in the run folder.')
     disable_tqdm: bool = opt(False, 'No progress bar.')
-    neftune_noise_alpha: float | None = opt(None, 'NEFTune: magnitude of the noise on embeddings.', at_least=0)
+    neftune_noise_alpha: float | None = opt(None, 'NEFTune: magnitude of the noise on embeddings; 5 is usual.',
+                                            at_least=0)
     save_on_each_node: bool = opt(False, 'Save on every node instead of only the first.')
     include_num_input_tokens_seen: bool = opt(False, 'Log how many tokens were seen.')
     hf_options: dict[str, Any] = opt({}, 'Names of transformers.TrainingArguments that are passed through as typed.')

@@ -168,8 +168,8 @@ def streaming_val_needs_stream(args) -> str | None:
 
 
 def freezing_is_for_full(args) -> str | None:
-    typed = [name for name in ('freeze_parameters', 'freeze_parameters_ratio', 'trainable_parameters')
-             if value_of(args, name)]
+    typed = [name for name in ('freeze_parameters', 'freeze_parameters_ratio', 'trainable_parameters',
+                               'freeze_parameters_regex', 'trainable_parameters_regex') if value_of(args, name)]
     return (f'--{typed[0]} is for --tuner_type full; with {args.tuner.tuner_type} the model itself is frozen.'
             if typed and args.tuner.tuner_type != 'full' else None)
 
@@ -366,10 +366,11 @@ def adapter_has_targets(args) -> str | None:
 
 
 def regex_compiles(args) -> str | None:
-    try:
-        re.compile(args.tuner.target_regex or '')
-    except re.error as e:
-        return f'--target_regex {args.tuner.target_regex!r} is no regular expression: {e}.'
+    for name in ('target_regex', 'freeze_parameters_regex', 'trainable_parameters_regex'):
+        try:
+            re.compile(value_of(args, name) or '')
+        except re.error as e:
+            return f'--{name} {value_of(args, name)!r} is no regular expression: {e}.'
     return None
 
 

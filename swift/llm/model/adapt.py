@@ -42,6 +42,8 @@ from swift.utils.logging import get_logger
 
 logger = get_logger()
 
+_FREEZE = ('freeze_parameters', 'freeze_parameters_regex')
+_TRAIN = ('trainable_parameters', 'trainable_parameters_regex')
 # linear by class, but they return several values, or multiply in groups
 _NOT_PLAIN = ('DeepseekV4GroupedLinear', 'Llama4Router', 'PhimoeTopKRouter')
 # the kernels of these read out_proj's weight without calling it, so that peft refuses an adapter there
@@ -69,9 +71,10 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         freeze(model, tuner, family)
         adapted: PreTrainedModel | Adapted = model
     else:
-        if tuner.freeze_parameters or tuner.freeze_parameters_ratio or tuner.trainable_parameters:
-            raise UsageError(f'--freeze_parameters, --freeze_parameters_ratio and --trainable_parameters belong to '
-                             f'--tuner_type full; with {tuner.tuner_type} only the adapter is trained.')
+        wanted = [flag for flag in (*_FREEZE, *_TRAIN, 'freeze_parameters_ratio') if vars(tuner)[flag]]
+        if wanted:
+            raise UsageError(f'--{wanted[0]} belongs to --tuner_type full; with {tuner.tuner_type} only the adapter is '
+                             'trained.')
         check_tuner(model, tuner)
         chosen, options = TUNERS.get(tuner.tuner_type), tuner_options(tuner, model, family, method)
         config, batches = chosen.build(options), None
@@ -292,29 +295,42 @@ def _regex_for(chosen: Sequence[str], linear: Sequence[str]) -> str:
 
 
 def freeze(model: nn.Module, tuner: TunerArgs, family: ModelFamily | None = None) -> None:
-    """Freeze by ratio from the input up, then by name, then free what ``trainable_parameters`` names.
+    """Freeze by ratio from the input up, then by name or expression, then free what ``trainable_parameters`` and
+    ``trainable_parameters_regex`` name.
 
     Of a model that reads more than text, the towers, the aligner and the generator are frozen as well, unless
     ``freeze_vit`` or ``freeze_aligner`` says otherwise.
 
     Raises:
-        UsageError: a name matches no parameter, or every parameter is frozen.
+        UsageError: a name or an expression matches no parameter, or every parameter is frozen.
     """
     names = [name for name, _ in model.named_parameters()]
-    for flag, prefixes in (('--freeze_parameters', tuner.freeze_parameters),
-                           ('--trainable_parameters', tuner.trainable_parameters)):
-        for prefix in prefixes:
-            if not any(name.startswith(prefix) for name in names):
-                raise UsageError(f'{flag}: no parameter starts with {prefix!r}. There are: {_heads(names)}.')
+    by_name, free = _named(tuner, _FREEZE, names), _named(tuner, _TRAIN, names)
     parts, tell = _checked_parts(model, tuner, family), part_of(model, family)
     left = tuner.freeze_parameters_ratio * sum(map(parameter_size, model.parameters()))
     for name, parameter in model.named_parameters():
         left -= parameter_size(parameter)
-        frozen = left >= 0 or name.startswith(tuple(tuner.freeze_parameters)) or tell(name) in parts
-        parameter.requires_grad_(not frozen or name.startswith(tuple(tuner.trainable_parameters)))
+        frozen = left >= 0 or name in by_name or tell(name) in parts
+        parameter.requires_grad_(not frozen or name in free)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UsageError('Every parameter is frozen: nothing would be trained. Lower --freeze_parameters_ratio, '
                          'shorten --freeze_parameters or add --trainable_parameters.')
+
+
+def _named(tuner: TunerArgs, flags: tuple[str, str], names: Sequence[str]) -> set[str]:
+    """The parameters that start with a word of the first flag, or in whose names the expression of the second is found.
+
+    Raises:
+        UsageError: a word or the expression is found nowhere.
+    """
+    prefixes, regex = vars(tuner)[flags[0]], vars(tuner)[flags[1]]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise UsageError(f'--{flags[0]}: no parameter starts with {prefix!r}. There are: {_heads(names)}.')
+    found = {name for name in names if re.search(regex, name)} if regex else set()
+    if regex and not found:
+        raise UsageError(f'--{flags[1]} {regex!r} is found in no name of a parameter. There are: {_heads(names)}.')
+    return found | {name for name in names if name.startswith(tuple(prefixes))}
 
 
 def _split(words: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ from swift.trainers.batching import StepBatchSampler, StepPlan
 from swift.trainers.build import build_trainer
 from swift.trainers.checkpointing import checkpoints_of, resumable
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
-from swift.trainers.optimizers import OptimizerPlan
+from swift.trainers.optimizers import OptimizerPlan, block_schedule
 from swift.trainers.processes import agree, join_processes, leave_processes, wait_for_all
 from swift.tuners.prompts import virtual_tokens
 from swift.utils import env
@@ -112,7 +112,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
             data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
             optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                          args.tuner.lorap_emb_lr),
-            step_hook=step_hook(model, args.tuner),
+            step_hook=step_hook(model, args.tuner) or block_schedule(model, args.optimizing, args.run.seed),
             complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
         if env.is_main_process():
             checkpoint.save_args(run_dir, typed, decided)

@@ -30,6 +30,8 @@ def _problems(**changes):
     (IN_BACKWARD | {'gradient_accumulation_steps': 2}, 'go with --gradient_accumulation_steps 2; raise'),
     (IN_BACKWARD | {'max_grad_norm': 0.5}, 'does not go with --max_grad_norm 0.5'),
     (IN_BACKWARD | {'torch_dtype': 'float16'}, 'does not go with --torch_dtype float16'),
+    ({'freeze_parameters_regex': 'a'}, '--freeze_parameters_regex is for --tuner_type full'),
+    ({'sft_type': 'full', 'trainable_parameters_regex': '('}, '--trainable_parameters_regex \'(\' is no regular'),
     ({'lisa_activated_layers': 2}, '--lisa_activated_layers is for --tuner_type full: with lora'),
     ({'sft_type': 'full', 'lisa_activated_layers': 2, 'badam_switch_interval': 5}, 'are two schedules of blocks'),
     ({'sft_type': 'full', 'badam_switch_interval': 5, 'fsdp': 'full_shard'}, 'which --fsdp does not allow'),

@@ -128,6 +128,17 @@ def test_freezing_by_name_and_freeing_again(model):
     assert 'model.layers.0.mlp.up_proj.weight' in names and 'model.layers.1.self_attn.q_proj.weight' in names
 
 
+def test_freezing_and_freeing_by_an_expression(model):
+    adapt(model, TunerArgs(tuner_type='full', freeze_parameters_regex=r'layers\.\d+\.mlp|embed',
+                           trainable_parameters_regex=r'\.0\.mlp\.up_proj'))
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert 'model.layers.1.mlp.up_proj.weight' in frozen and 'model.embed_tokens.weight' in frozen
+    assert 'model.layers.0.mlp.up_proj.weight' not in frozen and 'model.layers.0.mlp.gate_proj.weight' in frozen
+    assert not [name for name in frozen if 'self_attn' in name or 'norm' in name]
+    with pytest.raises(UsageError, match=r"--trainable_parameters_regex 'wte' is found in no name .* There are: model"):
+        adapt(model, TunerArgs(tuner_type='full', trainable_parameters_regex='wte'))
+
+
 def test_freezing_by_ratio_goes_from_the_input_up(model):
     total = Swift.get_trainable_parameters(model).total
     embedding = model.get_input_embeddings().weight.numel()
@@ -154,5 +165,5 @@ def test_names_that_match_nothing(model):
 
 
 def test_freezing_is_refused_beside_an_adapter(model):
-    with pytest.raises(UsageError, match='--freeze_parameters_ratio .*belong to --tuner_type full'):
+    with pytest.raises(UsageError, match='--freeze_parameters_ratio belongs to --tuner_type full; with lora'):
         adapt(model, TunerArgs(freeze_parameters_ratio=0.5))

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from swift.llm.pipelines.sft import sft_main
+from tests.llm.pipelines.test_processes import swift_sft
 
 GALORE = {'use_galore': True, 'galore_rank': 8, 'galore_update_proj_gap': 3}
 WAYS = {
@@ -18,6 +19,9 @@ WAYS = {
     'apollo': {'optim': 'apollo', 'apollo_rank': 8},
     'apollo_mini': {'optim': 'apollo_mini'},
     'muon': {'optimizer': 'muon'},
+    'lisa': {'lisa_activated_layers': 1, 'lisa_step_interval': 3},
+    'badam': {'badam_switch_interval': 3, 'badam_switch_mode': 'random', 'gradient_checkpointing': True},
+    'neftune': {'neftune_noise_alpha': 5},
     'muon on lora': {'optim': 'muon', 'sft_type': 'lora', 'target_modules': ['ALL']},
 }
 
@@ -60,3 +64,20 @@ def test_learns_and_goes_on_to_the_bit(way, tiny_model_dir, chat_file, tmp_path)
     assert expected.keys() == got.keys() and all(torch.equal(expected[name], got[name]) for name in expected)
     middle = weights(tmp_path / 'whole' / 'checkpoint-4')
     assert any(not torch.equal(expected[name], middle[name]) for name in expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('way', [
+    {'lisa_activated_layers': 1, 'lisa_step_interval': 2}, {'badam_switch_interval': 2}, {'optim': 'muon'},
+    {'use_galore': True, 'galore_rank': 8, 'galore_update_proj_gap': 2}], ids=lambda way: next(iter(way)))
+def test_two_processes_choose_and_step_alike(way, tiny_model_dir, chat_file, tmp_path):
+    flat = options(tiny_model_dir, chat_file, tmp_path / 'one', max_steps=6, learning_rate=1e-3, max_grad_norm=0, **way)
+    del flat['full_determinism']
+    one = sft_main(flat | {'batch_size': 4})
+    swift_sft(2, **(flat | {'batch_size': 2, 'output_dir': tmp_path / 'two'}))
+    expected, got = weights(one.last_checkpoint), weights(tmp_path / 'two' / 'checkpoint-6')
+    before = load_file(tiny_model_dir / 'model.safetensors')
+    for name, weight in expected.items():
+        changed = (weight - before[name]).abs().max()
+        assert (got[name] - weight).abs().max() <= 0.05 * changed + 1e-7, name
+    assert any(not torch.equal(before[name], weight) for name, weight in expected.items())
