@@ -77,7 +77,8 @@ def test_two_processes_choose_and_step_alike(way, tiny_model_dir, chat_file, tmp
     swift_sft(2, **(flat | {'batch_size': 2, 'output_dir': tmp_path / 'two'}))
     expected, got = weights(one.last_checkpoint), weights(tmp_path / 'two' / 'checkpoint-6')
     before = load_file(tiny_model_dir / 'model.safetensors')
+    tolerance = 0.2 if 'optim' in way else 0.05  # Muon's iterations are in bfloat16, whatever the weights
     for name, weight in expected.items():
         changed = (weight - before[name]).abs().max()
-        assert (got[name] - weight).abs().max() <= 0.05 * changed + 1e-7, name
+        assert (got[name] - weight).abs().max() <= tolerance * changed + 1e-7, name
     assert any(not torch.equal(before[name], weight) for name, weight in expected.items())
