@@ -12,7 +12,7 @@ _CONTRACTS = _BASE | {'swift.llm.args', 'swift.llm.protocol'}
 _DOMAIN = _CONTRACTS | {'swift.llm.model', 'swift.llm.template', 'swift.llm.dataset', 'swift.llm.families',
                         'swift.llm.checkpoint', 'swift.tuners'}
 _ENGINES = _DOMAIN | {'swift.llm.infer'}
-_SERVICES = _ENGINES | {'swift.trainers'}
+_SERVICES = _ENGINES | {'swift.trainers', 'swift.llm.export'}
 
 # A package may import itself and what is listed. The longest matching name counts.
 ALLOWED = {
@@ -31,6 +31,7 @@ ALLOWED = {
     'swift.llm.dataset': _CONTRACTS | {'swift.llm.template', 'swift.llm.model'},
     'swift.llm.families': _BASE | {'swift.llm.model', 'swift.llm.template'},
     'swift.llm.infer': _DOMAIN,
+    'swift.llm.export': _ENGINES,
     'swift.trainers': _ENGINES | {'swift.kernels'},
     'swift.llm.pipelines': _SERVICES,
 }

@@ -216,8 +216,10 @@ def find_blocks(model: nn.Module) -> str:
 
 
 def parameter_size(parameter: nn.Parameter) -> int:
-    """How many numbers it has; one that ZeRO-3 has spread over processes is empty here and keeps its size aside."""
-    return vars(parameter).get('ds_numel', parameter.numel())
+    """How many numbers it has; one that ZeRO-3 has spread over processes is empty here and keeps its size aside, and
+    a byte of a 4-bit one of bitsandbytes holds two."""
+    size = vars(parameter).get('ds_numel', parameter.numel())
+    return 2 * size * parameter.element_size() if type(parameter).__name__ == 'Params4bit' else size
 
 
 def _named(model: nn.Module, word: str, exclude: Collection[nn.Module]) -> list[str]:

@@ -8,7 +8,6 @@ has no step for it any more: its layers are put in here, once the weights are th
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from transformers import BitsAndBytesConfig, Mxfp4Config, PreTrainedModel
 from swift.llm.args.groups import QuantArgs, TunerArgs
 from swift.llm.args.tuner_types import NOT_ON_BNB
 from swift.utils.errors import MissingExtraError, UsageError
-from swift.utils.extras import require
+from swift.utils.extras import available, require
 from swift.utils.logging import get_logger
 
 logger = get_logger()
@@ -84,7 +83,7 @@ def check_stored(folder: Path, method: str | None, quant: QuantArgs, *, training
     if method == 'bitsandbytes':
         require('bitsandbytes', needed_by=f'{folder} (quantised by bitsandbytes)')
     modules, packages = _PACKAGES.get(method, ((), ''))
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    missing = [module for module in modules if not available(module)]
     if missing:
         raise MissingExtraError(f'{folder} is quantised by {name}, and the package {missing[0]!r} is not installed. '
                                 f'Install it with: pip install {packages}   (an environment of its own: it wants its '
@@ -99,7 +98,15 @@ def loading_options(quant: QuantArgs, stored: str | None, dtype: torch.dtype, *,
         stored: :func:`stored_method` of the checkpoint.
         dtype: of what is not quantised; 4-bit weights are multiplied in it unless another type was asked for.
         training: MXFP4 weights are read as 16-bit ones, because their kernels have no backward.
+
+    Raises:
+        MissingExtraError: bitsandbytes or HQQ is not installed.
     """
+    if quant.method == 'bnb':
+        require('bitsandbytes', needed_by=f'--quant_bits {quant.quant_bits}')
+    if quant.method == 'hqq' and not available('hqq'):
+        raise MissingExtraError(f'--quant_bits {quant.quant_bits} (hqq) needs the package hqq, which is not installed. '
+                                'Install it with: pip install hqq')
     if stored == 'bitsandbytes' or quant.method == 'bnb':
         # An import that tells of a kernel nobody asked for, and a line a layer about casts that are meant to be
         logging.getLogger('bitsandbytes').setLevel(logging.ERROR)

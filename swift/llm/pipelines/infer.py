@@ -18,9 +18,9 @@ from swift.llm.args.groups import DataArgs
 from swift.llm.dataset.hub import HubAccess
 from swift.llm.dataset.load import load_rows
 from swift.llm.dataset.registry import import_plugins
+from swift.llm.export.merge import merge_adapter
 from swift.llm.infer.batch import run_batch
 from swift.llm.infer.chat import HELP, Chat
-from swift.llm.infer.merge import merge_adapter
 from swift.llm.infer.transformers_engine import TransformersEngine, put_adapters
 from swift.llm.model.load import load_model
 from swift.llm.pipelines.names import check_names
@@ -161,8 +161,10 @@ def _merged(args: InferArguments) -> InferArguments:
     """``args`` for the merged checkpoint instead of the adapter."""
     if len(args.infer.adapters) != 1:
         raise UsageError(f'--merge_lora true takes one adapter, got {len(args.infer.adapters)}.')
-    target = merge_adapter(Path(args.infer.adapters[0]), args.model, args.template)
-    return args.replaced({'model': str(target), 'adapters': []})
+    target = merge_adapter(Path(args.infer.adapters[0]), args.model, args.template, quant=args.quant,
+                           tolerance=args.infer.merge_tolerance)
+    whole = {} if 'quant_bits' in args.explicit else {'quant_method': None, 'quant_bits': None}
+    return args.replaced({'model': str(target), 'adapters': [], **whole})
 
 
 def _request_config(args: InferArguments, engine: TransformersEngine) -> RequestConfig:

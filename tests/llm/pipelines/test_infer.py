@@ -15,7 +15,7 @@ import torch
 
 from swift.llm import checkpoint
 from swift.llm.args.commands import SftArguments
-from swift.llm.infer.merge import merge_adapter, merged_folder
+from swift.llm.export.merge import merge_adapter, merged_folder
 from swift.llm.pipelines.infer import infer_main
 from swift.utils.errors import SwiftError, UsageError
 
@@ -171,7 +171,7 @@ def test_a_full_disk_leaves_no_merged_folder(trained, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     args = SftArguments.of(**checkpoint.read_saved_args(trained).flat)
-    monkeypatch.setattr('swift.llm.infer.merge.write_manifest', full)
+    monkeypatch.setattr('swift.llm.export.merge.write_manifest', full)
     with pytest.raises(SwiftError, match='No space left.*Nothing was left'):
         merge_adapter(trained, args.model, args.template)
     assert [path.name for path in trained.parent.iterdir()] == ['checkpoint-7']
