@@ -201,7 +201,7 @@ def method_fits_quantised_weights(args) -> str | None:
 def start_fits_quantised_weights(args) -> str | None:
     """These begin by taking a part out of the frozen weights, which quantised ones can't give to the bit."""
     value = args.tuner.init_weights
-    if args.quant.method is None or args.tuner.tuner_type != 'lora' or not value.startswith(CHANGES_BASE):
+    if args.quant.method is None or not value.startswith(CHANGES_BASE):
         return None
     return (f'--init_weights {value} changes the frozen weights, and --quant_bits {args.quant.quant_bits} quantises '
             'them. Leave one of the two out; --init_weights true and gaussian go with both.')

@@ -67,10 +67,11 @@ METHODS: dict[str, Method] = {
 # how the flags of a start of LoRA begin -> the --init_weights that they are for
 STARTS = {'lora_ga_': 'lora-ga', 'eva_': 'eva', 'corda_': 'corda'}
 TunerType = Literal[(*METHODS, 'full')]
-# Methods of peft that read a frozen weight itself, where a 4-bit one has other sizes and other numbers.
-NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr')
+# Methods that read a frozen weight itself, where a 4-bit one has other sizes and other numbers, or train a copy of it.
+NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr', 'part')
 # HQQ's layers are another class than torch's, which peft knows with these methods.
-ON_HQQ = ('lora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera')
+ON_HQQ = ('lora', 'lora_llm', 'longlora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera', 'prompt_tuning', 'p_tuning',
+          'prefix_tuning')
 
 
 def owner(flag: str) -> str | None:

@@ -21,6 +21,7 @@ from swift.llm.checkpoint import ARGS_FILE, QUANT_ARGS, read_saved_args, save_ge
 from swift.llm.dataset.load import load_rows
 from swift.llm.export.compare import Difference, cut_probes, difference, in_float32, outputs, probe_limit
 from swift.llm.model.load import LoadedModel, load_model, load_tokenizer, resolve_model
+from swift.llm.model.new_tokens import words_of
 from swift.llm.model.quantize import stored_method
 from swift.llm.template.encode import Template, make_template
 from swift.llm.template.probes import PROBES
@@ -79,7 +80,7 @@ def merge_adapter(adapter: Path, model: ModelArgs, template: TemplateArgs, targe
         return target
     # attention of its own choosing: flash attention has no float32
     model = dataclasses.replace(model, torch_dtype=_dtype_of(model, config), attn_impl='auto')
-    renderer = make_template(template, load_tokenizer(base, model), base.family, task='sft')
+    renderer = make_template(template, load_tokenizer(base, model), base.family, task='sft', words=words_of(model))
     probes = _probes(renderer, [*_own_rows(adapter), *PROBES.values()], len(renderer.tokenizer))
     of_training = _on_quantised(adapter, model, quant, probes) if quant and quant.method else None
     loaded = load_model(model, training=False)

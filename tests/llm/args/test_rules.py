@@ -186,7 +186,7 @@ def test_hqq_takes_the_methods_that_peft_has_for_it(monkeypatch):
     monkeypatch.setattr(rules, 'available', lambda module: True)
     assert _problems(quant_bits=2, sft_type='vera') == []
     (problem,) = _problems(quant_bits=4, quant_method='hqq', sft_type='ia3')
-    assert problem.startswith('--tuner_type ia3 does not work on weights of hqq; lora, ln_tuning, miss, oft')
+    assert problem.startswith('--tuner_type ia3 does not work on weights of hqq; lora, lora_llm, longlora')
 
 
 def test_resuming_needs_neither_model_nor_data(tmp_path):
