@@ -86,12 +86,6 @@ class CheckpointingTrainer(Trainer):
         """Take the weights of a checkpoint and nothing else."""
         self._load_from_checkpoint(str(checkpoint))
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Weights of a checkpoint; adapters whose start had changed the base are taken apart again."""
-        if starts.resume(self.accelerator.unwrap_model(self.model), Path(resume_from_checkpoint)):
-            return
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-
     def _path_of_best(self, run_dir: Path) -> str | None:
         best = run_dir / f'checkpoint-{self.state.best_global_step}'
         if self.state.best_global_step == self.state.global_step or best.is_dir():
@@ -161,8 +155,11 @@ class CheckpointingTrainer(Trainer):
             self._step_hook.load_state_dict(load_tree(Path(checkpoint), 'tuner'))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Weights; of a prompt the network that makes it, because the adapter's file has only what comes out."""
+        """Weights; of a prompt the network that makes it, because the adapter's file has only what comes out. Adapters
+        whose start had changed the base are taken apart again."""
         bare = self.accelerator.unwrap_model(model or self.model)
+        if starts.resume(bare, Path(resume_from_checkpoint)):
+            return
         if prompted(bare) is None:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return

@@ -430,4 +430,5 @@ def _no_deprecations() -> Iterator[None]:
     """peft asks for attributes by names that transformers 5.23 deprecates; a user can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', category=FutureWarning, module='transformers')
+        warnings.filterwarnings('ignore', message='lora with eva initialization')  # advice about memory at most
         yield

@@ -21,6 +21,7 @@ from swift.llm.args import rules
 from swift.llm.args.commands import PtArguments, SftArguments
 from swift.llm.args.derive import effective
 from swift.llm.args.given import given_arguments
+from swift.llm.args.tuner_types import STARTS
 from swift.llm.dataset.encoded import EncodedDataset
 from swift.llm.dataset.hub import HubAccess
 from swift.llm.dataset.load import Datasets, load_datasets
@@ -91,6 +92,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
     import_plugins(args.data.external_plugins)
     check_names(args.template)
     typed, args = args, effective(args, env.world_size())
+    _check_whole_weights(args)
     join_processes(args.train)
     try:
         set_seed(args.run.seed)
@@ -178,6 +180,17 @@ def _check_writable(folder: Path) -> None:
 def _sharded(args: SftArguments | PtArguments) -> bool:
     config = deepspeed_config(args.train.deepspeed) if args.train.deepspeed else None
     return shards_parameters(config) or bool(args.train.fsdp)
+
+
+def _check_whole_weights(args: SftArguments | PtArguments) -> None:
+    """Raises:
+        UsageError: something changes or reads weights whole that a DeepSpeed file spreads over processes.
+    """
+    start = args.tuner.init_weights if args.tuner.tuner_type in ('lora', 'lora_llm') else ''
+    wanting = [f'--init_weights {start}'] if start in STARTS.values() or start.startswith(('pissa', 'olora')) else []
+    wanting += ['--new_special_tokens'] if args.model.new_special_tokens else []
+    if wanting and _sharded(args):
+        raise UsageError(f'{wanting[0]} needs whole weights, and stage 3 of --deepspeed spreads them; use stage 2.')
 
 
 def _check_rows(template: Template, data: Datasets, allow_drift: bool) -> None:

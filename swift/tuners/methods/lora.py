@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift.tuners.registry import TUNERS, Tuner
 
@@ -53,7 +54,7 @@ class LoraOptions:
 
 
 def _lora(options: LoraOptions) -> LoraConfig:
-    from peft import EvaConfig, LoraConfig, LoraGAConfig
+    from peft import EvaConfig, LoraGAConfig
     from peft.tuners.lora.config import CordaConfig
     start = {'true': True, 'false': False, 'lora-ga': 'lora_ga'}.get(options.init_weights, options.init_weights)
     more = {
@@ -63,6 +64,13 @@ def _lora(options: LoraOptions) -> LoraConfig:
             direction=options.lora_ga_direction, scale=options.lora_ga_scale,
             stable_gamma=options.lora_ga_stable_gamma)},
     }.get(start, dict)()
+    with warnings.catch_warnings():  # peft's own way of saving can't do what swift/tuners/starts.py does
+        warnings.filterwarnings('ignore', message='Using Rank-Stabilized LoRA with rank_pattern')
+        return _config(options, start, more)
+
+
+def _config(options: LoraOptions, start: str | bool, more: dict[str, Any]) -> LoraConfig:
+    from peft import LoraConfig
     return LoraConfig(
         task_type='CAUSAL_LM', r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout,
         bias=options.lora_bias, target_modules=options.targets, modules_to_save=options.modules_to_save or None,
