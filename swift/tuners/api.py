@@ -6,6 +6,7 @@ that it lacks are ours (a :class:`swift.tuners.model.SwiftModel`); both go on on
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -407,12 +408,12 @@ def _load_peft(model: nn.Module, folder: Path, name: str, *, is_trainable: bool)
     if isinstance(model, SwiftModel):
         model.add_peft(lambda inner: _load_peft(inner, folder, name, is_trainable=is_trainable))
         return model
-    kind = files.read_config(folder).get('peft_type')
-    if is_trainable and kind in PEFT_TYPE_TO_CONFIG_MAPPING and issubclass(
-            PEFT_TYPE_TO_CONFIG_MAPPING[kind], PromptLearningConfig):
+    values = files.read_config(folder)
+    if is_trainable and issubclass(PEFT_TYPE_TO_CONFIG_MAPPING[values['peft_type']], PromptLearningConfig):
         raise UsageError(f'{folder} holds a finished prompt and not what it was made with, so it can be used but not '
                          'trained further. A run of swift goes on with --resume_from_checkpoint.')
     try:
+        files.check_peft_weights(folder, values, model.state_dict())
         with _no_deprecations(), warnings.catch_warnings():
             # a part of an adapter that stays as it was initialised answers like the base model, without a word
             warnings.filterwarnings('error', message='Found missing adapter keys')
@@ -420,7 +421,9 @@ def _load_peft(model: nn.Module, folder: Path, name: str, *, is_trainable: bool)
                 model.load_adapter(str(folder), name, is_trainable=is_trainable)
                 return model
             return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=is_trainable)
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError, UserWarning) as e:
+    except UsageError:
+        raise
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError, UserWarning, re.error) as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise SwiftError(f'The adapter in {folder} can not be loaded onto this model: {reason}') from e
 
