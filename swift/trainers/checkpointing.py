@@ -20,7 +20,7 @@ from transformers.trainer_callback import ExportableState
 
 from swift.trainers.state import load_tree, random_state, save_tree, set_random_state
 from swift.tuners import starts
-from swift.tuners.api import Adapted
+from swift.tuners.api import Adapted, SwiftModel
 from swift.tuners.prompts import load_trained_state, prompted, trained_state
 from swift.tuners.registry import StepHook
 from swift.utils.errors import NonFiniteError, SwiftError
@@ -158,6 +158,9 @@ class CheckpointingTrainer(Trainer):
         """Weights; of a prompt the network that makes it, because the adapter's file has only what comes out. Adapters
         whose start had changed the base are taken apart again."""
         bare = self.accelerator.unwrap_model(model or self.model)
+        if isinstance(bare, SwiftModel):
+            bare.load_weights(Path(resume_from_checkpoint))
+            return
         if starts.resume(bare, Path(resume_from_checkpoint)):
             return
         if prompted(bare) is None:

@@ -225,8 +225,6 @@ class Swift:
                                  'become part of the weights. Use it as it is.')
         if isinstance(model, SwiftModel):
             model.merge_tuners([name for name in names if name in model.configs])
-            for name in list(model.configs):
-                model.remove_tuner(name)
             model = model.model
         if not isinstance(model, PeftModel):
             return model

@@ -59,7 +59,7 @@ class ModuleCopies(NativeTuner):
         empty = [name for name in outer if next(found[name].parameters(), None) is None]
         if empty:
             raise UsageError(f'{empty[0]} has no weights of its own to train.')
-        self.copies = nn.ModuleDict({safe_key(name): _trainable_copy(found[name]) for name in outer})
+        self.copies = nn.ModuleDict({safe_key(name): trainable_copy(found[name]) for name in outer})
         self.originals = nn.ModuleDict()  # those that a copy stands for: they go to other devices with the model
 
     def attach(self, model: nn.Module) -> list[Handle]:
@@ -73,18 +73,29 @@ class ModuleCopies(NativeTuner):
         (a tied output head) no longer does, because only the copy was trained."""
         for key, module in self.copies.items():
             original = model.get_submodule(key.replace('/', '.'))
-            merged = copy.deepcopy(original)
-            with torch.no_grad():
-                for new, trained in zip(merged.parameters(), module.parameters(), strict=True):
-                    new.copy_(trained)
-                for new, trained in zip(merged.buffers(), module.buffers(), strict=True):
-                    new.copy_(trained)
+            merged = copy_module(original)
+            copy_values(module, merged)
             replace_module(model, key.replace('/', '.'), merged)
 
 
-def _trainable_copy(module: nn.Module) -> nn.Module:
-    """In fp32, so that small updates are not rounded away."""
-    twin = copy.deepcopy(module)
+def copy_module(module: nn.Module) -> nn.Module:
+    """A deep copy that shares the config of the model, which is one for all modules and may be changed later."""
+    configs = [vars(inner)['config'] for inner in module.modules() if 'config' in vars(inner)]
+    return copy.deepcopy(module, {id(config): config for config in configs})
+
+
+@torch.no_grad()
+def copy_values(source: nn.Module, target: nn.Module) -> None:
+    """Weights and buffers of a module into those of a like one, in its types."""
+    for new, old in zip(target.parameters(), source.parameters(), strict=True):
+        new.copy_(old)
+    for new, old in zip(target.buffers(), source.buffers(), strict=True):
+        new.copy_(old)
+
+
+def trainable_copy(module: nn.Module) -> nn.Module:
+    """A copy in fp32, so that small updates are not rounded away; what it gives back is in the type of the original."""
+    twin = copy_module(module)
     dtype = next(module.parameters()).dtype
     for parameter in twin.parameters():
         if parameter.is_floating_point():

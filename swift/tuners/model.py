@@ -33,6 +33,12 @@ class _Adapter(nn.Module):
         return {key: tensor for key, tensor in self.state_dict().items() if _is_own(key)}
 
 
+def _order(part: NativeTuner) -> tuple[bool, bool]:
+    """Those that replace modules come first, so that hooks of others are on the modules that run; those that give
+    modules other names come last; else the order in which they were added."""
+    return part.renames, not part.replaces
+
+
 def _is_own(key: str) -> bool:
     return 'originals' not in key.split('.')
 
@@ -100,8 +106,6 @@ class SwiftModel(nn.Module):
         self._set([name for name in self.configs if name in names])
 
     def _set(self, names: list[str]) -> None:
-        """Attach in the order in which tuners were added, those that replace modules first, so that hooks of the
-        others are on the modules that run."""
         self._detach()
         self._active = names
         self._attach()
@@ -109,7 +113,7 @@ class SwiftModel(nn.Module):
     def _attach(self) -> None:
         base = self.get_base_model()
         parts = [part for name in self._active for part in self.tuners[name].parts()]
-        for part in sorted(parts, key=lambda part: not part.replaces):
+        for part in sorted(parts, key=_order):
             self._handles += part.attach(base)
 
     def _detach(self) -> None:
@@ -142,7 +146,7 @@ class SwiftModel(nn.Module):
     # ---- taking apart
 
     def merge_tuners(self, names: Sequence[str]) -> None:
-        """Make tuners of ours part of the model for good, and forget them.
+        """Make tuners of ours part of the model for good, and forget them and all others of ours.
 
         Raises:
             UsageError: one of them can't be; then nothing was changed.
@@ -150,15 +154,16 @@ class SwiftModel(nn.Module):
         for name in names:
             for part in self.tuners[name].parts():
                 if part.unmergeable:
-                    raise UsageError(f'The adapter {name!r} ({self.configs[name].swift_type}) can not be merged: '
-                                     f'{part.unmergeable}')
-        others = [name for name in self._active if name not in names]
-        self._set([])
-        for name in names:
-            for part in sorted(self.tuners[name].parts(), key=lambda part: not part.replaces):
-                part.merge(self.get_base_model())
+                    raise UsageError(f'An adapter of the type {self.configs[name].swift_type} ({name!r}) can not '
+                                     f'become part of the weights: {part.unmergeable}')
+        parts = [part for name in names for part in self.tuners[name].parts()]
+        if sum(part.renames for part in parts) > 1:
+            raise UsageError(f'{" and ".join(map(repr, names))} can not be merged at once: both add blocks to the '
+                             'model that they were trained on. Merge one, save the model, and train the next on that.')
+        for name in list(self.configs):
             self.remove_tuner(name)
-        self._set(others)
+        for part in sorted(parts, key=_order):
+            part.merge(self.get_base_model())
 
     def remove_tuner(self, name: str) -> None:
         with self._detached():
@@ -188,6 +193,15 @@ class SwiftModel(nn.Module):
         return {key.removeprefix(prefix): value for key, value in state_dict.items()
                 if key.startswith(prefix) and _is_own(key)}
 
+    def load_weights(self, folder: Path) -> None:
+        """Fill the tuners of ours with what :meth:`save_pretrained` wrote.
+
+        Raises:
+            SwiftError: the files are damaged, or belong to other tuners.
+        """
+        for name in self.configs:
+            files.load_native(files.place_of(folder, name), self.tuner_state(name))
+
     def save_pretrained(self, folder: str | Path, state_dict: Mapping[str, Tensor] | None = None,
                         selected_adapters: Sequence[str] | None = None, **peft_options: Any) -> None:
         """``default`` goes into the folder itself, others into sub-folders of their names; see ``files``."""
@@ -198,7 +212,9 @@ class SwiftModel(nn.Module):
         if isinstance(self.model, PeftModel):
             inner = [name for name in self.model.peft_config if selected_adapters is None or name in selected_adapters]
             if inner:
-                weights = None if state_dict is None else {
+                renamed = any(part.renames for name in self._active for part in self.tuners[name].parts())
+                weights = None if state_dict is None or renamed else {
                     key.removeprefix('model.'): value for key, value in state_dict.items()
                     if key.startswith('model.')}
-                self.model.save_pretrained(str(folder), state_dict=weights, selected_adapters=inner, **peft_options)
+                with self._detached():  # so that the modules have the names that they are loaded by
+                    self.model.save_pretrained(str(folder), state_dict=weights, selected_adapters=inner, **peft_options)

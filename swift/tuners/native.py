@@ -35,10 +35,12 @@ class NativeTuner(nn.Module, ABC):
 
     Attributes:
         replaces: it puts modules in the place of others, so that it comes before tuners that hook into modules.
+        renames: modules of the model have other names meanwhile, so that it comes last.
         unmergeable: why it can't become part of ordinary weights; empty where :meth:`merge` does that.
     """
 
     replaces: ClassVar[bool] = False
+    renames: ClassVar[bool] = False
     unmergeable: ClassVar[str] = ''
 
     @abstractmethod

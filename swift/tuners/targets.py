@@ -202,7 +202,7 @@ def find_blocks(model: nn.Module) -> str:
     """Full name of the list of a model's blocks (``model.layers``, ``transformer.h``).
 
     It is the ``nn.ModuleList`` with the most parameters: experts and heads lie in lists inside it, vision towers in
-    smaller ones beside it.
+    smaller ones beside it. Where a model has a part called ``language_model`` it is inside that.
 
     Raises:
         UsageError: the model has no list of modules.
@@ -212,7 +212,22 @@ def find_blocks(model: nn.Module) -> str:
     if not sizes:
         raise UsageError(f'{type(model).__name__} has no list of blocks (torch.nn.ModuleList), which methods that '
                          'train or add whole blocks need.')
-    return max(sizes, key=sizes.__getitem__)
+    language = {name: size for name, size in sizes.items() if 'language_model' in name.split('.')}
+    return max(language or sizes, key=sizes.__getitem__)
+
+
+def blocks_at(model: nn.Module, path: str, flag: str) -> nn.ModuleList:
+    """The list of blocks of this name.
+
+    Raises:
+        UsageError: there is none; ``flag`` sets the name.
+    """
+    blocks = dict(model.named_modules()).get(path)
+    if not isinstance(blocks, nn.ModuleList):
+        lists = [name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+        raise UsageError(f'{flag} {path}: {type(model).__name__} has no list of blocks of this name; its lists are '
+                         f'{", ".join(lists[:8]) or "none"}.')
+    return blocks
 
 
 def parameter_size(parameter: nn.Parameter) -> int:

@@ -27,8 +27,9 @@ from swift.tuners.targets import find_blocks
 from swift.utils.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-# two matrices, a schedule, a product with a vector, a shared projection, positions in the row and in the cache
-OFTEN = ('lora', 'adalora', 'ia3', 'vera', 'prompt_tuning', 'prefix_tuning')
+# two matrices, a schedule, a product with a vector, a shared projection, positions in the row and in the cache, blocks,
+# hidden states
+OFTEN = ('lora', 'adalora', 'ia3', 'vera', 'prompt_tuning', 'prefix_tuning', 'llamapro', 'reft')
 # What has to divide the layers of the model, or would be too much for them.
 SIZES = {
     'adalora': {'adalora_init_r': 6, 'adalora_target_r': 2}, 'ia3': {'ia3_feedforward_modules': ['down_proj']},
@@ -36,10 +37,11 @@ SIZES = {
     'fourierft': {'fourier_n_frequency': 200}, 'waveft': {'waveft_n_frequency': 200}, 'c3a': {'c3a_block_size': 16},
     'road': {'road_group_size': 16}, 'gralora': {'gralora_rank': 8}, 'shira': {'shira_rank': 4},
     'prompt_tuning': {'prompt_tuning_virtual_tokens': 4}, 'p_tuning': {'p_tuning_virtual_tokens': 4},
-    'prefix_tuning': {'prefix_tuning_virtual_tokens': 4, 'prefix_tuning_hidden_size': 16}}
+    'prefix_tuning': {'prefix_tuning_virtual_tokens': 4, 'prefix_tuning_hidden_size': 16},
+    'llamapro': {'llamapro_num_new_blocks': 2}}
 # Their docstrings say that they do not start as the base model; by how much the logits may differ, the rest is equal.
 START = {'fourierft': 2.0, 'c3a': 0.5, 'vblora': 0.1, 'hra': 1e-5, 'prompt_tuning': 1.0, 'p_tuning': 1.0,
-         'prefix_tuning': 1.0}
+         'prefix_tuning': 1.0, 'reft': 1.0}
 MERGED = 1e-5  # logits of about 1 in size, fp32
 TARGETS = {'part': ['lm_head', 'norm']}  # without a default
 COMPILED = ('lora', 'ia3')  # always, of those above: compiling takes over a second
@@ -72,7 +74,8 @@ def tuner_args(method: str, **more) -> TunerArgs:
 
 
 def taken_off(model, method: str) -> LlamaForCausalLM:
-    return model.unload() if METHODS[method].has_targets else model.get_base_model()
+    keeps_modules = not METHODS[method].has_targets and not METHODS[method].native
+    return model.get_base_model() if keeps_modules else model.unload()
 
 
 def train(model, steps: int = 8, autocast: bool = False) -> list[float]:
@@ -145,7 +148,7 @@ def test_merged_equals_unmerged(method):
         return
     merged = Swift.merge_and_unload(model)
     assert type(merged) is LlamaForCausalLM
-    assert merged.state_dict().keys() == base_model().state_dict().keys()
+    assert merged.state_dict().keys() == LlamaForCausalLM(merged.config).state_dict().keys()
     torch.testing.assert_close(logits(merged), wanted, atol=MERGED, rtol=0)
 
 
@@ -209,7 +212,7 @@ GRAPH_BREAKS = {'waveft': 'a class in a loop', 'loha': 'a branch on a value', 'l
 
 def on_meta(config: LlamaConfig) -> LlamaForCausalLM:
     with torch.device('meta'):
-        return LlamaForCausalLM(config)
+        return LlamaForCausalLM(copy.deepcopy(config))  # llamapro changes that of the model
 
 
 def trained(model) -> dict[str, torch.nn.Parameter]:

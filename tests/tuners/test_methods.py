@@ -15,7 +15,9 @@ WORDS = {'lora_rank_pattern': '{"v_proj": 3}', 'lora_alpha_pattern': '{"v_proj":
          'lora_ga_direction': 'random', 'lora_ga_scale': 'unit', 'corda_method': 'kpm',
          'init_weights': 'bat', 'lora_bias': 'all', 'road_variant': 'road_2', 'ia3_feedforward_modules': ['v_proj'],
          'prompt_tuning_init': 'random', 'prompt_tuning_init_text': 'Classify:', 'p_tuning_encoder': 'lstm',
-         'p_tuning_hidden_size': 24}
+         'p_tuning_hidden_size': 24, 'llamapro_num_groups': 2, 'llamapro_block_path': 'model.blocks',
+         'llamapro_output_projections': ['out'], 'reft_layer_key': 'model.blocks', 'reft_layers': [1],
+         'reft_intervention_type': 'DireftIntervention', 'reft_args': '{"dropout": 0.1}', 'reft_hidden_size': 32}
 BESIDE = ('longlora_group_size_ratio',)  # told to the model, not to the adapter
 TOGETHER = {'boft_block_num': {'boft_block_size': 0}, 'eva_rho': {'init_weights': 'eva'},
             'corda_method': {'init_weights': 'corda'},

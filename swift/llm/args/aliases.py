@@ -236,9 +236,6 @@ REMOVED: dict[str, str] = {
 _LATER, _MANY_LATER = "isn't there yet", "aren't there yet"
 NOT_YET: dict[str, str] = {
     **_refuse(f'the tuner adapter {_LATER}.', 'adapter_act adapter_length'),
-    **_refuse(f'the tuner llamapro {_LATER}.', 'llamapro_num_new_blocks llamapro_num_groups'),
-    **_refuse(f'the tuner reft {_LATER}.',
-              'reft_layer_key reft_layers reft_rank reft_intervention_type reft_args'),
     **_refuse(f'Liger kernels {_MANY_LATER}.', 'use_liger use_liger_kernel liger_kernel_config'),
     **_refuse(f'packing {_LATER}; --padding_free true avoids the padding.',
               'packing packing_length packing_num_proc packing_strategy'),
@@ -346,7 +343,7 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'llamapro adapter reft dummy'
+_TUNERS = 'adapter dummy'
 _STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
            'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {

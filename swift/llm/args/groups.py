@@ -351,6 +351,21 @@ class MethodArgs(Group):
                                             at_least=1)
     prefix_tuning_projection: bool = opt(True, 'Prefix tuning: a small network makes them.')
     prefix_tuning_hidden_size: int = opt(512, 'Prefix tuning: its inner width.', at_least=1)
+    llamapro_num_new_blocks: int = opt(4, 'LLaMA Pro: blocks that are added.', at_least=1)
+    llamapro_num_groups: int | None = opt(
+        None, 'LLaMA Pro: groups of blocks, each followed by new ones; default: as many as new blocks.', at_least=1)
+    llamapro_block_path: str = opt('', 'LLaMA Pro: name of the list of blocks; default: the largest list of the model.')
+    llamapro_output_projections: list[str] = opt(
+        [], 'LLaMA Pro: names of the layers of a block that write to the hidden state; default: the usual ones.')
+    reft_layers: list[int] = opt([], 'ReFT: blocks behind which the hidden state is edited, from 0; default: all.')
+    reft_layer_key: str = opt('', 'ReFT: name of the list of blocks; default: the largest list of the model.')
+    reft_rank: int = opt(4, 'ReFT: dimensions of the subspace in which it is edited.', at_least=1)
+    reft_intervention_type: Literal['LoreftIntervention', 'NoreftIntervention', 'ConsreftIntervention',
+                                    'LobireftIntervention', 'DireftIntervention', 'NodireftIntervention'] = opt(
+        'LoreftIntervention', 'ReFT: the kind of edit, by its name in pyreft.')
+    reft_args: str | None = opt(None, 'ReFT: JSON map with dropout, act_fn and add_bias.')
+    reft_hidden_size: int | None = opt(
+        None, 'ReFT: width of the hidden state; default: that of the normalisations of a block.', at_least=1)
 
 
 @dataclass(frozen=True)

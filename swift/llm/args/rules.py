@@ -345,13 +345,32 @@ def recomputing_fits_the_method(args) -> str | None:
             'values are in the cache, which is emptied. Leave it out, or use prompt_tuning or p_tuning.')
 
 
-def prompts_are_not_sharded(args) -> str | None:
+def method_finds_weights_whole(args) -> str | None:
     method, train = METHODS.get(args.tuner.tuner_type), args.train
-    if method is None or method.has_targets or not (train.fsdp or _is_zero3(train.deepspeed)):
+    if method is None or (method.has_targets and not method.native):
+        return None
+    if not (train.fsdp or _is_zero3(train.deepspeed)):
         return None
     way = '--fsdp' if train.fsdp else '--deepspeed with ZeRO-3'
-    return (f'--tuner_type {args.tuner.tuner_type} needs whole embeddings, which {way} does not leave. Use --deepspeed '
-            'zero2, or several processes with NPROC_PER_NODE alone.')
+    return (f'--tuner_type {args.tuner.tuner_type} needs whole {"modules" if method.native else "embeddings"}, which '
+            f'{way} does not leave. Use --deepspeed zero2, or several processes with NPROC_PER_NODE alone.')
+
+
+def edits_are_in_fp32(args) -> str | None:
+    if args.tuner.tuner_type != 'reft':
+        return None
+    if args.tuner.lora_dtype not in ('auto', 'float32'):
+        return (f'--lora_dtype {args.tuner.lora_dtype} does not go with --tuner_type reft: rotations are kept in '
+                'float32.')
+    return _json_problem('reft_args', args.method.reft_args, dict)
+
+
+def groups_divide_new_blocks(args) -> str | None:
+    new, groups = args.method.llamapro_num_new_blocks, args.method.llamapro_num_groups
+    if args.tuner.tuner_type != 'llamapro' or groups is None or new % groups == 0:
+        return None
+    return (f'--llamapro_num_groups {groups} must divide --llamapro_num_new_blocks {new}: every group gets as many '
+            'new blocks.')
 
 
 def adapter_has_targets(args) -> str | None:
@@ -455,7 +474,7 @@ def merge_is_possible(args) -> str | None:
         return None
     for folder in args.infer.adapters:
         path = Path(folder).expanduser() / 'adapter_config.json'
-        kind = _peft_type(path) if path.is_file() else ''
+        kind = _method_in(path) if path.is_file() else ''
         if kind in METHODS and not METHODS[kind].merges:
             return (f'--merge_lora true: the adapter in {folder} is of the type {kind}, which can not become part of '
                     'the weights. Leave --merge_lora out: it is used as it is.')
@@ -554,8 +573,9 @@ TRAINING: tuple[Rule, ...] = (
     sharding_fits_quantised_weights,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
     *OPTIMIZING,
-    adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, prompts_are_not_sharded,
-    attention_fits_the_method, adapter_has_targets, regex_compiles, resume_folder_exists,
+    adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, method_finds_weights_whole,
+    attention_fits_the_method, edits_are_in_fp32, groups_divide_new_blocks,
+    adapter_has_targets, regex_compiles, resume_folder_exists,
     resume_switches_need_resume, deepspeed_is_there,
     one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map, names_of_transformers_exist,
     reporters_are_installed)
@@ -631,10 +651,11 @@ def _is_zero3(deepspeed: str | None) -> bool:
         return False
 
 
-def _peft_type(path: Path) -> str:
+def _method_in(path: Path) -> str:
     """The method that an adapter_config.json names; one that is none is told where it is loaded."""
     try:
-        return str(json.loads(path.read_text(encoding='utf-8'))['peft_type']).lower()
+        config = json.loads(path.read_text(encoding='utf-8'))
+        return str(config['swift_type'] if 'swift_type' in config else config['peft_type']).lower()
     except (OSError, ValueError, LookupError, TypeError):
         return ''
 

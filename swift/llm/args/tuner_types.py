@@ -21,6 +21,7 @@ class Method:
         merges: its adapter can become part of the weights.
         needs_padding: rows must not share a line: it adds positions to each, or cuts each by its own length.
         recomputes: activations can be computed again (``--gradient_checkpointing``).
+        native: it is ours, not peft's.
     """
 
     prefix: str
@@ -29,6 +30,7 @@ class Method:
     merges: bool = True
     needs_padding: bool = False
     recomputes: bool = True
+    native: bool = False
 
 
 LORA_FLAGS = ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio', 'lorap_emb_lr', 'use_rslora',
@@ -56,19 +58,21 @@ METHODS: dict[str, Method] = {
     'shira': Method('shira_'),
     'road': Method('road_'),
     'ln_tuning': Method('ln_tuning_'),
-    'part': Method('part_'),
     'longlora': Method('longlora_', ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio',
                                      'use_rslora'), needs_padding=True),
     'prompt_tuning': Method('prompt_tuning_', has_targets=False, merges=False, needs_padding=True),
     'p_tuning': Method('p_tuning_', has_targets=False, merges=False, needs_padding=True),
     # its keys and values come in through the cache, which transformers empties where it computes activations again
     'prefix_tuning': Method('prefix_tuning_', has_targets=False, merges=False, needs_padding=True, recomputes=False),
+    'part': Method('part_', native=True),
+    'llamapro': Method('llamapro_', has_targets=False, native=True),
+    'reft': Method('reft_', has_targets=False, merges=False, native=True),
 }
 # how the flags of a start of LoRA begin -> the --init_weights that they are for
 STARTS = {'lora_ga_': 'lora-ga', 'eva_': 'eva', 'corda_': 'corda'}
 TunerType = Literal[(*METHODS, 'full')]
 # Methods that read a frozen weight itself, where a 4-bit one has other sizes and other numbers, or train a copy of it.
-NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr', 'part')
+NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr', 'part', 'llamapro')
 # HQQ's layers are another class than torch's, which peft knows with these methods.
 ON_HQQ = ('lora', 'lora_llm', 'longlora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera', 'prompt_tuning', 'p_tuning',
           'prefix_tuning')

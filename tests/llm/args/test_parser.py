@@ -95,7 +95,7 @@ def test_values_are_not_touched_by_the_rule_for_dashes():
     (['--use_dora', 'maybe'], "--use_dora takes true or false, got 'maybe'"),
     (['--system', 'You', 'are', 'x'], '--system takes one value, got 3: You | are | x'),
     (['--attn_impl', 'sdpaa'], "got 'sdpaa'. Did you mean 'sdpa'?"),
-    (['--sft_type', 'lorra'], '--sft_type (--tuner_type) takes lora, adalora, ia3'),
+    (['--sft_type', 'lorra'], '--sft_type (--tuner_type) takes lora, lora_llm, adalora'),
     (['--batch_size', '0'], '--batch_size (--per_device_train_batch_size) must be at least 1 (rows), got 0'),
     (['--lora_rank', '0'], '--lora_rank must be at least 1, got 0'),
     (['--max_steps', '0'], '--max_steps'),

@@ -92,6 +92,11 @@ def test_infer_needs_no_data():
     ({'fsdp_config': '{}'}, '--fsdp_config needs --fsdp'),
     ({'fsdp': 'full_shard', 'device_map': 'auto'}, '--fsdp and --device_map exclude each other'),
     ({'optim': 'adamw_torh'}, "--optim adamw_torh is not known. Did you mean 'adamw_torch'"),
+    ({'sft_type': 'llamapro', 'llamapro_num_new_blocks': 4, 'llamapro_num_groups': 3},
+     '--llamapro_num_groups 3 must divide --llamapro_num_new_blocks 4'),
+    ({'sft_type': 'llamapro', 'quant_bits': 4}, '--tuner_type llamapro does not work on weights of bnb'),
+    ({'sft_type': 'reft', 'lora_dtype': 'bfloat16'}, '--lora_dtype bfloat16 does not go with --tuner_type reft'),
+    ({'sft_type': 'reft', 'reft_args': '[1]'}, '--reft_args takes a JSON map'),
     ({'lr_scheduler_type': 'cosin'}, "--lr_scheduler_type cosin is not known. Did you mean 'cosine'"),
     ({'report_to': ['wandbb']}, '--report_to wandbb is not known'),
     ({'report_to': ['dvclive']}, '--report_to dvclive needs a package that is not installed'),
@@ -120,9 +125,11 @@ def test_a_folder_without_adapter_or_model_says_what_it_looked_for(tmp_path):
     assert 'adapter_config.json' in problem and 'checkpoint-N' in problem
 
 
-@pytest.mark.parametrize('kind, problems', [('PROMPT_TUNING', 1), ('PREFIX_TUNING', 1), ('LORA', 0), ('NEW', 0)])
-def test_what_can_not_be_merged_is_told_before_anything_is_loaded(kind, problems, tmp_path):
-    (tmp_path / 'adapter_config.json').write_text(json.dumps({'peft_type': kind}))
+@pytest.mark.parametrize('key, kind, problems', [
+    ('peft_type', 'PROMPT_TUNING', 1), ('peft_type', 'PREFIX_TUNING', 1), ('peft_type', 'LORA', 0),
+    ('peft_type', 'NEW', 0), ('swift_type', 'reft', 1), ('swift_type', 'llamapro', 0)])
+def test_what_can_not_be_merged_is_told_before_anything_is_loaded(key, kind, problems, tmp_path):
+    (tmp_path / 'adapter_config.json').write_text(json.dumps({key: kind}))
     found = rules.check(InferArguments.of(model='m', adapters=[str(tmp_path)], merge_lora=True))
     assert len(found) == problems
     assert not found or f'is of the type {kind.lower()}, which can not become part of the weights' in found[0]
@@ -144,6 +151,16 @@ def test_prompts_are_not_cut_by_zero3(value, refused, monkeypatch):
     monkeypatch.setattr(extras, 'available', lambda package: True)
     found = _problems(sft_type='prompt_tuning', deepspeed=value)
     assert any('--deepspeed with ZeRO-3 does not leave' in problem for problem in found) == refused
+
+
+@pytest.mark.parametrize('method', ['part', 'llamapro', 'reft'])
+def test_tuners_of_ours_are_not_sharded(method, monkeypatch):
+    monkeypatch.setattr(extras, 'available', lambda package: True)
+    changes = {'sft_type': method, **({'target_modules': ['lm_head']} if method == 'part' else {})}
+    for way in ({'deepspeed': 'zero3'}, {'fsdp': 'full_shard auto_wrap'}):
+        (problem,) = _problems(**changes, **way)
+        assert f'--tuner_type {method} needs whole modules, which --' in problem
+    assert _problems(**changes, deepspeed='zero2') == []
 
 
 def test_files_that_are_there_pass(tmp_path):

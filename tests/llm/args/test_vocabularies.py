@@ -133,7 +133,7 @@ def test_commas_split_data_sets_unless_a_file_is_called_so(tmp_path):
 
 @pytest.mark.parametrize('argv, text', [
     (['--self_cognition_sample', '500'], '--dataset self-cognition#N'),
-    (['--sft_type', 'reft'], "--sft_type reft: the tuner reft isn't there yet"),
+    (['--sft_type', 'dummy'], "--sft_type dummy: the tuner dummy isn't there yet"),
     (['--check_model_is_latest', 'true'], 'never asked'),
     (['--save_safetensors', 'false'], 'always written as safetensors'),
     (['--packing'], "isn't there yet"),

@@ -151,6 +151,19 @@ def test_a_resumed_prompt_is_bit_identical(method, tiny_model_dir, chat_file, tm
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize('method', ['reft', pytest.param('llamapro', marks=pytest.mark.slow)])
+def test_a_resumed_tuner_of_ours_is_bit_identical(method, tiny_model_dir, chat_file, tmp_path):
+    more = {'llamapro_num_new_blocks': 1} if method == 'llamapro' else {}
+    whole = sft_main(options(tiny_model_dir, chat_file, tmp_path, sft_type=method, split_dataset_ratio=0, max_steps=4,
+                             save_steps=2, save_total_limit=-1, full_determinism=True, **more))
+    resumed = sft_main({'resume_from_checkpoint': str(whole.run_dir / 'checkpoint-2')})
+    expected, got, start = final_weights(whole), final_weights(resumed), load_file(
+        whole.run_dir / 'checkpoint-2' / 'adapter_model.safetensors')
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert not all(torch.equal(expected[name], start[name]) for name in expected)
+
+
 @pytest.mark.slow
 def test_rows_that_virtual_tokens_leave_no_room_for_are_told_with_numbers(tiny_model_dir, chat_file, tmp_path):
     chat_file.write_text(json.dumps({'query': 'word ' * 2000, 'response': 'ok'}) + '\n')

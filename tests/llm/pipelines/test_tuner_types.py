@@ -17,6 +17,7 @@ SIZES = {'oft': ['--oft_block_size', '8'], 'vblora': ['--vblora_vector_length', 
          'fourierft': ['--fourier_n_frequency', '50'], 'waveft': ['--waveft_n_frequency', '50'],
          'ia3': ['--ia3_feedforward_modules', 'down_proj'], 'adalora': ['--adalora_deltaT', '2'],
          'part': ['--target_modules', 'lm_head', 'mlp'],
+         'llamapro': ['--llamapro_num_new_blocks', '1'],
          'prefix_tuning': ['--prefix_tuning_hidden_size', '16']}
 
 
