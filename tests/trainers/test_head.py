@@ -11,7 +11,10 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from swift.kernels.fused_head import FusedHead
+from swift.kernels.loss_head import LossTerms
 from swift.llm.template.collate import collate
+from swift.trainers.base import SwiftTrainer
+from swift.trainers.batching import StepPlan
 from swift.trainers.head import fuse_head
 from swift.trainers.loss import causal_lm_loss
 from tests.conformance.tiny import tiny_model
@@ -153,6 +156,45 @@ def test_unknown_changes_of_logits_are_found_by_trial(caplog, monkeypatch, chang
     assert model.lm_head is own
     assert caplog.records[-1].getMessage().startswith('The loss is computed from whole logits: ')
     assert reason in caplog.records[-1].getMessage()
+
+
+@pytest.fixture
+def trainer_with(tmp_path):
+    """Makes a trainer of a model with a head in it, which it tries before the first batch."""
+    def make(model, head, tries):
+        arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+        return SwiftTrainer(model=model, args=arguments, plan=StepPlan(2, 1), data_seed=0, head_takes_positions=True,
+                            head=head, tries_head=tries, data_collator=lambda rows: rows[0])
+    return make
+
+
+def test_a_sharded_model_is_tried_before_the_first_batch_and_keeps_its_own_loss_where_that_fails(caplog, monkeypatch,
+                                                                                                 trainer_with):
+    model, rows = model_of('gemma2', **FIELDS), batch()
+    plain = causal_lm_loss(model, rows, head_takes_positions=True)
+    done = fuse_head(model, None, sharded=True)
+    good = trainer_with(model, done.head, True)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger='swift'):
+        loss = good.compute_loss(model, rows)
+    assert not caplog.records
+    torch.testing.assert_close(loss, plain.weighted_nll / len(rows['targets']))
+    done.head.terms = LossTerms()  # as if nothing were known about the cap
+    bad = trainer_with(model, done.head, True)
+    with caplog.at_level(logging.INFO, logger='swift'):
+        losses = [bad.compute_loss(model, rows) for _ in range(2)]
+    line, = caplog.records
+    assert line.getMessage().startswith('The loss is computed from whole logits: the loss of the fused one differs')
+    for loss in losses:
+        torch.testing.assert_close(loss, plain.weighted_nll / len(rows['targets']))
+
+
+def test_evaluation_has_the_same_figures(trainer_with):
+    model, rows = model_of('llama'), torch.utils.data.DataLoader([batch()], batch_size=None)
+    plain = trainer_with(model, None, False).evaluation_loop(rows, 'evaluation').metrics
+    done = fuse_head(model, None, sharded=False)
+    fused = trainer_with(model, done.head, False).evaluation_loop(rows, 'evaluation').metrics
+    assert fused == pytest.approx(plain) and plain['eval_loss'] > 0
 
 
 def test_it_is_not_tried_where_it_is_not_wanted(caplog):

@@ -59,7 +59,10 @@ def assert_same_step(one, two, before):
 @pytest.mark.parametrize('more', [
     pytest.param({}, id='ddp'),
     pytest.param({'deepspeed': 'default-zero2'}, id='zero2'),
-    pytest.param({'deepspeed': 'default-zero3'}, id='zero3', marks=pytest.mark.slow)])
+    pytest.param({'deepspeed': 'default-zero3'}, id='zero3', marks=pytest.mark.slow),
+    pytest.param({'fsdp': 'full_shard auto_wrap',
+                  'fsdp_config': '{"transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]}'}, id='fsdp',
+                 marks=pytest.mark.slow)])
 def test_first_step_of_two_processes_is_that_of_one(one_process, tiny_model_dir, tmp_path, more):
     if 'deepspeed' in more and not available('deepspeed'):
         pytest.skip('deepspeed is not installed: pip install "ms-swift[deepspeed]"')
