@@ -38,7 +38,7 @@ logger = get_logger()
 def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset,
                   eval_rows: Dataset | None, train: TrainArgs, *, run_dir: Path, seed: int, data_seed: int,
                   mixed_precision: torch.dtype, padding_free: bool | None,
-                  optimizer_plan: OptimizerPlan, step_hook: StepHook | None = None,
+                  optimizer_plan: OptimizerPlan, step_hook: StepHook | None = None, as_it_is: bool = False,
                   complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
     """A trainer that is ready for ``.train()``.
 
@@ -50,6 +50,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         padding_free: as typed; None tries whether this model can.
         optimizer_plan: which optimizer.
         step_hook: of a tuning method that changes with the steps.
+        as_it_is: another library made the model's forward its own: rows are padded, logits are whole, and recomputing
+            is its business.
         complete_checkpoint: writes what else belongs into a checkpoint.
     """
     evaluates = eval_rows is not None and train.eval_strategy != 'no'
@@ -61,22 +63,22 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
                     rank=max(env.rank(), 0), world=env.world_size())
     bare = base_model(model)
-    if wants_recompute(train.gradient_checkpointing):
+    if wants_recompute(train.gradient_checkpointing) and not as_it_is:
         enable_recompute(bare)
     if train.neftune_noise_alpha:  # by the length of each row, which the Trainer's own noise doesn't know
         noisy_embeddings(model, bare.get_input_embeddings(), train.neftune_noise_alpha)
     sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
-    one_line = _padding_free(model, padding_free, sharded=sharded)
+    one_line = not as_it_is and _padding_free(model, padding_free, sharded=sharded)
     in_front = None if prompted(model) is None else logits_in_front(model)
-    fused = fuse_head(bare, train.fused_loss_head, sharded=sharded)
+    fused = None if as_it_is else fuse_head(bare, train.fused_loss_head, sharded=sharded)
     trainer = SwiftTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
         data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line,
                                         in_front=in_front),
         plan=plan, data_seed=data_seed,
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
-        head_takes_positions=forward_takes(bare, 'logits_to_keep') and not is_spread(bare), accuracy=train.acc_strategy,
-        accuracy_steps=train.acc_steps, optimizer_plan=optimizer_plan, step_hook=step_hook,
+        head_takes_positions=not as_it_is and forward_takes(bare, 'logits_to_keep') and not is_spread(bare),
+        accuracy=train.acc_strategy, accuracy_steps=train.acc_steps, optimizer_plan=optimizer_plan, step_hook=step_hook,
         head=None if fused is None else fused.head, tries_head=sharded and fused is not None,
         complete_checkpoint=complete_checkpoint)
     trainer.remove_callback(PrinterCallback)

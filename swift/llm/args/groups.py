@@ -226,7 +226,8 @@ class TunerArgs(Group):
     freeze_parameters_regex: str | None = opt(None, 'Full training: parameters in whose names this regular expression '
                                                     'is found stay fixed.')
     trainable_parameters_regex: str | None = opt(None, 'Full training: those are trained though frozen above.')
-    tuner_backend: Literal['peft'] = opt('peft', 'Who implements the adapter.')
+    tuner_backend: Literal['peft', 'unsloth'] = opt(
+        'peft', 'Who loads the model and implements the adapter; unsloth is for lora and full, on a GPU.')
 
     def further_problems(self) -> list[str]:
         problems = [] if _INIT_WEIGHTS.fullmatch(self.init_weights) else [

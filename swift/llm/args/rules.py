@@ -217,6 +217,24 @@ def sharding_fits_quantised_weights(args) -> str | None:
             'not allow. Use --deepspeed zero2, or processes alone.')
 
 
+def unsloth_takes_the_rest(args) -> str | None:
+    """What that package has no counterpart for, and first of all that it is there."""
+    tuner = args.tuner
+    if tuner.tuner_backend != 'unsloth':
+        return None
+    if not available('unsloth'):
+        return ('--tuner_backend unsloth needs the package unsloth, which is not installed. Install it, in an '
+                'environment of its own, with: pip install unsloth   or leave the flag out.')
+    if tuner.tuner_type not in ('lora', 'full'):
+        return f'--tuner_backend unsloth has lora and full, not --tuner_type {tuner.tuner_type}; leave one of them out.'
+    strange = [f'--{name}' for name in ('use_dora', 'target_regex', 'target_parameters', 'lora_rank_pattern',
+                                        'lora_alpha_pattern', 'new_special_tokens', 'deepspeed', 'fsdp', 'device_map',
+                                        'rope_scaling') if value_of(args, name)]
+    strange += ['--init_weights'] if tuner.init_weights not in ('true', 'false', 'gaussian') else []
+    strange += ['--quant_method hqq'] if args.quant.method == 'hqq' else []
+    return f'--tuner_backend unsloth does not take {", ".join(strange)}; leave one of them out.' if strange else None
+
+
 def init_weights_fit_the_method(args) -> str | None:
     value, chosen = args.tuner.init_weights, args.tuner.tuner_type
     if chosen in ('lora', 'lora_llm') and value == 'orthogonal':
@@ -570,7 +588,7 @@ TRAINING: tuple[Rule, ...] = (
     *LORA,
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
     quantised_weights_stay_frozen, method_fits_quantised_weights, start_fits_quantised_weights,
-    sharding_fits_quantised_weights,
+    sharding_fits_quantised_weights, unsloth_takes_the_rest,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
     *OPTIMIZING,
     adalora_sees_gradients, start_of_the_prompt_is_told, recomputing_fits_the_method, method_finds_weights_whole,

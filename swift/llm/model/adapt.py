@@ -52,7 +52,8 @@ _MAMBA_TYPES = ('falcon_h1', 'mamba', 'mamba2', 'falcon_mamba', 'nemotron_h')
 
 def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None = None,
           family: ModelFamily | None = None, rows: Rows = (),
-          resumed: Path | None = None, new_tokens: Sequence[int] = ()) -> PreTrainedModel | Adapted:
+          resumed: Path | None = None, new_tokens: Sequence[int] = (),
+          recompute: bool = True) -> PreTrainedModel | Adapted:
     """Make ready for training: an adapter on a frozen model, or the model with the wanted weights frozen.
 
     Args:
@@ -63,6 +64,8 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         rows: encoded training rows in their order, for starts that look at data.
         new_tokens: ids of tokens whose vectors are trained with a LoRA; other methods train tables whole.
         resumed: a checkpoint whose weights will be loaded next; no start is computed then.
+        recompute: activations are computed again in the backward; with ``--tuner_backend unsloth`` that is part of the
+            adapter.
 
     Raises:
         UsageError: names that match nothing, or nothing left to train.
@@ -85,7 +88,11 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         elif start_of(config):
             logger.info('Computing the start of the adapter: %s', tuner.init_weights)
             batches = start_batches(rows, tuner.init_weights, method or MethodArgs())
-        adapted = _prepare(model, tuner, config, batches)
+        if tuner.tuner_backend == 'unsloth':
+            from swift.llm.model.unsloth import lora_with_unsloth
+            adapted = lora_with_unsloth(model, config, recompute=recompute)
+        else:
+            adapted = _prepare(model, tuner, config, batches)
         if chosen.on_model is not None:
             chosen.on_model(model, options)
         if tuner.lora_dtype != 'auto':

@@ -39,7 +39,7 @@ from swift.llm.template.preview import preview
 from swift.llm.template.registry import TEMPLATES
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepBatchSampler, StepPlan
-from swift.trainers.build import build_trainer
+from swift.trainers.build import build_trainer, wants_recompute
 from swift.trainers.checkpointing import checkpoints_of, resumable
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.trainers.optimizers import OptimizerPlan, block_schedule
@@ -96,8 +96,10 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
     join_processes(args.train)
     try:
         set_seed(args.run.seed)
-        loaded = load_model(args.model, training=True, quant=args.quant, full=args.tuner.tuner_type == 'full',
-                            sharded=_sharded(args), max_length=args.template.max_length)
+        by_unsloth = args.tuner.tuner_backend == 'unsloth'
+        loaded = _load_with_unsloth(args) if by_unsloth else load_model(
+            args.model, training=True, quant=args.quant, full=args.tuner.tuner_type == 'full', sharded=_sharded(args),
+            max_length=args.template.max_length)
         template = make_template(args.template, loaded.tokenizer, loaded.family, task=args.command,
                                  words=loaded.new_tokens.words)
         run_dir = _make_run_dir(args)
@@ -106,7 +108,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         _check_same_rows(data, resume_from)
         model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family,
                       rows=_rows_in_order(args, data), resumed=resume_from,
-                      new_tokens=loaded.new_tokens.ids)
+                      new_tokens=loaded.new_tokens.ids, recompute=wants_recompute(args.train.gradient_checkpointing))
         _check_room(model, data, args.template.max_length)
         decided = _decided(typed, loaded, template, data)
         trainer = build_trainer(
@@ -114,6 +116,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
             data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
             optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                          args.tuner.lorap_emb_lr),
+            as_it_is=by_unsloth,
             step_hook=step_hook(model, args.tuner) or block_schedule(model, args.optimizing, args.run.seed),
             complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
         if env.is_main_process():
@@ -127,6 +130,12 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         return result
     finally:
         leave_processes()
+
+
+def _load_with_unsloth(args: SftArguments | PtArguments) -> LoadedModel:
+    from swift.llm.model.unsloth import load_with_unsloth
+    return load_with_unsloth(args.model, args.quant, full=args.tuner.tuner_type == 'full',
+                             max_length=args.template.max_length)
 
 
 def _find_resume(args: SftArguments | PtArguments) -> Path | None:

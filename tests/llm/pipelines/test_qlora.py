@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +17,7 @@ from swift.llm.pipelines.sft import sft_main
 from swift.utils.extras import available
 from swift.utils.files import read_json
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(not available('bitsandbytes'), reason='pip install "ms-swift[quant]"')
 
 
@@ -43,3 +48,32 @@ def test_a_resumed_run_ends_bit_equal_and_answers_with_the_same_quantised_base(t
     flags = {'ckpt_dir': str(whole.last_checkpoint), 'val_dataset': [f'{chat_file}#2'], 'save_result': False,
              'temperature': 0, 'max_new_tokens': 6, 'verbose': False}
     assert len(infer_main(flags)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('more', [
+    pytest.param({}, id='ddp'),
+    pytest.param({'deepspeed': 'zero2'}, id='zero2', marks=pytest.mark.skipif(
+        not available('deepspeed'), reason='pip install "ms-swift[deepspeed]"'))])
+@pytest.mark.parametrize('bits', [4, 8])
+def test_two_processes_take_the_step_of_one(tiny_model_dir, chat_file, tmp_path, more, bits):
+    """SGD with learning rate 1, so that what a step adds is the gradient."""
+    flat = options(tiny_model_dir, chat_file, tmp_path / 'one', quant_bits=bits, max_steps=1, optim='sgd',
+                   learning_rate=1.0, lora_dropout=0.0, weight_decay=0, max_grad_norm=0, warmup_ratio=0.0,
+                   lr_scheduler_type='constant', split_dataset_ratio=0, save_only_model=True, batch_size=4,
+                   torch_dtype='float32', save_steps=1)
+    one = sft_main(flat)
+    flat |= {'output_dir': str(tmp_path / 'two'), 'batch_size': 2, **more}
+    argv = [word for name, value in flat.items()
+            for word in (f'--{name}', *(map(str, value) if isinstance(value, list) else [str(value)]))]
+    done = subprocess.run([sys.executable, '-m', 'swift.cli.main', 'sft', *argv], cwd=ROOT, capture_output=True,
+                          text=True, timeout=400, env={**os.environ, 'NPROC_PER_NODE': '2', 'OMP_NUM_THREADS': '1',
+                                                       'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 0, done.stderr[-4000:]
+    expected, got = (load_file(folder / 'checkpoint-1' / 'adapter_model.safetensors')
+                     for folder in (one.run_dir, tmp_path / 'two'))
+    moved = {name: tensor for name, tensor in expected.items() if 'lora_B' in name}
+    assert got.keys() == expected.keys() and all(tensor.abs().max() > 0 for tensor in moved.values())
+    # activations are rounded to 8 bits by row, in evaluation only: on a CPU training computes in float32
+    for name, tensor in moved.items():
+        torch.testing.assert_close(got[name] / tensor.abs().max(), tensor / tensor.abs().max(), atol=5e-5, rtol=0)
