@@ -29,10 +29,16 @@ from safetensors import SafetensorError
 from torch import nn
 
 from swift.tuners import files, starts
-from swift.tuners.merging import check_untied, merge_layers, merge_layers_reversibly, unmerge_layers, untie_embeddings
+from swift.tuners.merging import (
+    check_mergeable,
+    check_untied,
+    merge_layers,
+    merge_layers_reversibly,
+    unmerge_layers,
+    untie_embeddings,
+)
 from swift.tuners.model import SwiftModel
 from swift.tuners.native import NativeConfig
-from swift.tuners.prompts import prompted
 from swift.tuners.starts import Batches
 from swift.tuners.targets import parameter_size
 from swift.utils.errors import SwiftError, UsageError
@@ -217,12 +223,7 @@ class Swift:
         """
         names = Swift.active(model) if adapter_names is None else list(adapter_names)
         _check_known(model, names)
-        prompt = prompted(model)
-        for name in names:
-            if prompt is not None and name in prompt.peft_config:
-                kind = prompt.peft_config[name].peft_type.value.lower()
-                raise UsageError(f'An adapter of the type {kind} puts positions in front of each row, which can not '
-                                 'become part of the weights. Use it as it is.')
+        check_mergeable(_peft_of(model), names)
         if isinstance(model, SwiftModel):
             model.merge_tuners([name for name in names if name in model.configs])
             model = model.model
@@ -254,6 +255,7 @@ class Swift:
             raise UsageError('Swift.merge takes adapters of peft; those of ours are merged for good by '
                              'Swift.merge_and_unload, or not at all.')
         inner = _peft_of(model)
+        check_mergeable(inner, names)
         check_untied(inner)
         merge_layers_reversibly(inner, names)
 

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, PeftType
+from peft.tuners.osf.layer import OSFLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from swift.utils.errors import NonFiniteError, UsageError
+
+# What they add depends on the input, or is a bias that most layers don't have.
+_NOT_IN_WEIGHTS = (PeftType.ADAPTION_PROMPT, PeftType.BEFT, PeftType.LILY, PeftType.SHADOW)
 
 # Base weights of layers that were merged reversibly, on the CPU. In 16 bit a sum that is taken back by subtraction is
 # not what it was, and the error would grow with each merge.
@@ -24,7 +28,8 @@ def merge_layers(model: nn.Module, adapter_names: Sequence[str]) -> None:
         NonFiniteError: a merged weight would be NaN or Inf.
     """
     for name, layer in adapted_layers(model):
-        _merge(name, layer, adapter_names)
+        if not isinstance(layer, OSFLayer):  # these peft adds, and would add again, when it takes its wrappers away
+            _merge(name, layer, adapter_names)
 
 
 def merge_layers_reversibly(model: nn.Module, adapter_names: Sequence[str]) -> None:
@@ -47,6 +52,17 @@ def unmerge_layers(model: nn.Module) -> None:
             layer.unmerge()
         for key, original in _ORIGINALS.pop(layer, {}).items():
             layer.get_base_layer().get_parameter(key).data.copy_(original)
+
+
+def check_mergeable(model: PeftModel | None, adapter_names: Sequence[str]) -> None:
+    """Raises:
+        UsageError: one of these adapters has no place in the weights.
+    """
+    for name in adapter_names:
+        config = model.peft_config.get(name) if model is not None else None
+        if config is not None and (config.is_prompt_learning or config.peft_type in _NOT_IN_WEIGHTS):
+            raise UsageError(f'An adapter of the type {config.peft_type.value.lower()} can not become part of the '
+                             'weights. Use it as it is.')
 
 
 def adapted_layers(model: nn.Module) -> list[tuple[str, BaseTunerLayer]]:

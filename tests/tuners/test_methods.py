@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
+import torch
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING, OSFConfig
 
+from swift.tuners.api import Swift
 from swift.tuners.native import NativeConfig
 from swift.tuners.registry import TUNERS
 
@@ -17,7 +22,10 @@ WORDS = {'lora_rank_pattern': '{"v_proj": 3}', 'lora_alpha_pattern': '{"v_proj":
          'prompt_tuning_init': 'random', 'prompt_tuning_init_text': 'Classify:', 'p_tuning_encoder': 'lstm',
          'p_tuning_hidden_size': 24, 'llamapro_num_groups': 2, 'llamapro_block_path': 'model.blocks',
          'llamapro_output_projections': ['out'], 'reft_layer_key': 'model.blocks', 'reft_layers': [1],
-         'reft_intervention_type': 'DireftIntervention', 'reft_args': '{"dropout": 0.1}', 'reft_hidden_size': 32}
+         'reft_intervention_type': 'DireftIntervention', 'reft_args': '{"dropout": 0.1}', 'reft_hidden_size': 32,
+         'glora_config_A_B': 'vector', 'glora_config_C': 'none',
+         'glora_config_D_E': 'vector', 'deft_decomposition_method': 'qr', 'peanut_act_fn': 'gelu',
+         'supertuning_rank': 3}
 BESIDE = ('longlora_group_size_ratio',)  # told to the model, not to the adapter
 TOGETHER = {'boft_block_num': {'boft_block_size': 0}, 'eva_rho': {'init_weights': 'eva'},
             'corda_method': {'init_weights': 'corda'},
@@ -29,8 +37,10 @@ def _other(field: dataclasses.Field):
     """Another value than the default."""
     if field.name in WORDS:
         return WORDS[field.name]
-    step = {'bool': 1, 'int': 2, 'float': 0.05}[field.type]
-    return not field.default if field.type == 'bool' else field.default + step
+    if field.type == 'bool':
+        return not field.default
+    step = {'int': 2, 'float': 0.05 if field.default < 0.9 else -0.05}[field.type]
+    return field.default + step
 
 
 def _values(config) -> dict:
@@ -57,3 +67,36 @@ def test_every_option_reaches_the_configuration(name):
             assert [part for part in parts if part in wanted], field.name
     saved = _values(method.build(method.options(**(found | {'modules_to_save': ['norm']}))))
     assert list(saved['modules_to_save']) == ['norm']
+
+
+# Of peft 0.21.2: they go through Swift.prepare_model, and docs/tuners.md says why they have no name.
+UNNAMED = ('adamss', 'adaption_prompt', 'cartridge', 'cpt', 'frod', 'lily', 'multitask_prompt_tuning', 'osf', 'poly',
+           'pvera', 'shadow', 'trainable_tokens', 'xlora')
+
+
+def test_what_peft_has_is_named_or_told():
+    named = set()
+    for method in TUNERS:
+        if method.native is None:
+            found = {key: value for key, value in FOUND.items()
+                     if key in {field.name for field in dataclasses.fields(method.options)}}
+            named.add(method.build(method.options(**found)).peft_type.value)
+    known = {kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
+    assert known - named == {name.upper() for name in UNNAMED}, 'peft has a method that we neither name nor list'
+    for page in ('tuners.md', 'tuners_zh.md'):
+        text = (Path(__file__).parents[2] / 'docs' / page).read_text(encoding='utf-8')
+        rows = re.findall(r'^\| `(\w+)` \|', text, re.MULTILINE)
+        names = {method.name for method in TUNERS if method.native is None}
+        assert not {*UNNAMED, *names} - set(rows) and len(set(rows)) == len(rows), page
+
+
+def test_a_method_without_a_name_goes_through_unchanged(llama):
+    """OSF, which peft adds into the weights anew whenever it unloads."""
+    ids = torch.arange(12)[None]
+    model = Swift.prepare_model(llama(), OSFConfig(task_type='CAUSAL_LM', target_modules=['q_proj', 'up_proj']))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    wanted = model.eval()(input_ids=ids).logits
+    assert not torch.allclose(wanted, llama()(input_ids=ids).logits, atol=1e-3)
+    torch.testing.assert_close(Swift.merge_and_unload(model)(input_ids=ids).logits, wanted, atol=1e-5, rtol=1e-4)

@@ -58,6 +58,8 @@ METHODS: dict[str, Method] = {
     'shira': Method('shira_'),
     'road': Method('road_'),
     'ln_tuning': Method('ln_tuning_'),
+    **{name: Method(f'{name}_') for name in ('glora', 'deft', 'peanut', 'psoft', 'supertuning', 'tinylora', 'unilora')},
+    'beft': Method('beft_', merges=False),
     'longlora': Method('longlora_', ('lora_rank', 'lora_alpha', 'lora_dropout', 'lora_bias', 'lorap_lr_ratio',
                                      'use_rslora'), needs_padding=True),
     'prompt_tuning': Method('prompt_tuning_', has_targets=False, merges=False, needs_padding=True),
@@ -72,7 +74,8 @@ METHODS: dict[str, Method] = {
 STARTS = {'lora_ga_': 'lora-ga', 'eva_': 'eva', 'corda_': 'corda'}
 TunerType = Literal[(*METHODS, 'full')]
 # Methods that read a frozen weight itself, where a 4-bit one has other sizes and other numbers, or train a copy of it.
-NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr', 'part', 'llamapro')
+NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr', 'part', 'llamapro', 'glora', 'deft', 'peanut', 'psoft', 'supertuning',
+              'tinylora', 'unilora')
 # HQQ's layers are another class than torch's, which peft knows with these methods.
 ON_HQQ = ('lora', 'lora_llm', 'longlora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera', 'prompt_tuning', 'p_tuning',
           'prefix_tuning')

@@ -18,6 +18,7 @@ SIZES = {'oft': ['--oft_block_size', '8'], 'vblora': ['--vblora_vector_length', 
          'ia3': ['--ia3_feedforward_modules', 'down_proj'], 'adalora': ['--adalora_deltaT', '2'],
          'part': ['--target_modules', 'lm_head', 'mlp'],
          'llamapro': ['--llamapro_num_new_blocks', '1'],
+         'psoft': ['--psoft_rank', '8'], 'peanut': ['--peanut_rank', '8'],
          'prefix_tuning': ['--prefix_tuning_hidden_size', '16']}
 
 
