@@ -55,7 +55,7 @@ _initial: weakref.WeakKeyDictionary[nn.Module, dict[str, dict[str, tuple[Tensor,
     weakref.WeakKeyDictionary()
 
 
-def start_of(config: PeftConfig) -> str:
+def start_of(config: PeftConfig | None) -> str:
     """The name of the start of a LoRA that is computed from weights or data, '' for all other configurations."""
     start = config.init_lora_weights if isinstance(config, LoraConfig) else True
     return start if isinstance(start, str) and (_CHANGES_BASE.fullmatch(start) or start in _NEEDS_DATA) else ''
@@ -74,14 +74,20 @@ def begin(model: nn.Module, config: PeftConfig, batches: Batches | None) -> dict
         the start out of them in fp32 and then rounds the adapter, which :func:`finish` sets right.
 
     Raises:
-        UsageError: the start needs data and there is none.
+        UsageError: the start needs data and there is none, or is to change weights that are quantised.
     """
     _look_at_data(model, config, batches)
-    if not _CHANGES_BASE.fullmatch(start_of(config)):
+    start = start_of(config)
+    if not _CHANGES_BASE.fullmatch(start):
         return {}
-    return {name: module.weight.detach().to('cpu', copy=True) for name, module in model.named_modules()
-            if _is_linear(module) and module.weight.dtype != torch.float32
-            and check_target_module_exists(config, name)}
+    targets = {name: module.weight for name, module in model.named_modules()
+               if _is_linear(module) and check_target_module_exists(config, name)}
+    for name, weight in targets.items():
+        if not weight.is_floating_point():
+            raise UsageError(f'The start {start} changes the frozen weights, and {name} is quantised: what is left of '
+                             'it could not be stored. Take the start true, or weights of 16 bits.')
+    return {name: weight.detach().to('cpu', copy=True) for name, weight in targets.items()
+            if weight.dtype != torch.float32}
 
 
 def _look_at_data(model: nn.Module, config: PeftConfig, batches: Batches | None) -> None:
@@ -217,9 +223,9 @@ def fit_to_base(model: nn.Module, folder: Path) -> None:
     """
     wrapped = _peft_part(model)
     for adapter, initial in _initial.get(wrapped, {}).items() if wrapped is not None else ():
-        place = folder if adapter == 'default' else folder / adapter
-        if (place / _WEIGHTS).is_file():
-            _add_halves(place, initial, start_of(wrapped.peft_config[adapter]))
+        place, start = folder if adapter == 'default' else folder / adapter, start_of(wrapped.peft_config.get(adapter))
+        if start and (place / _WEIGHTS).is_file():  # not one that took the name of an adapter that is gone
+            _add_halves(place, initial, start)
 
 
 def _add_halves(place: Path, initial: dict[str, tuple[Tensor, Tensor]], start: str) -> None:

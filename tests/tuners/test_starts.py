@@ -188,6 +188,23 @@ def test_eva_moves_ranks_and_they_stay_when_going_on(llama, tmp_path):
         name: p.shape for name, p in model.named_parameters()}
 
 
+def test_an_adapter_under_a_name_that_was_used_is_saved_as_it_is(llama, tmp_path):
+    model = prepared(llama, 'pissa')
+    model.add_adapter('other', config(True))
+    model.delete_adapter('default')
+    model.add_adapter('default', config(True))
+    Swift.save_pretrained(model, tmp_path)
+    assert json.loads((tmp_path / 'adapter_config.json').read_text())['r'] == 4
+
+
+def test_quantised_weights_are_not_changed(llama):
+    model = llama()
+    model.model.layers[0].self_attn.q_proj.weight = torch.nn.Parameter(
+        torch.zeros(64, 64, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(UsageError, match=r'The start olora changes the frozen weights, and .*q_proj is quantised'):
+        Swift.prepare_model(model, config('olora'))
+
+
 def test_lora_ga_is_the_svd_of_the_gradient(llama):
     """Against the paper's formula: A from the first r right singular vectors, B from the next left ones."""
     base, data = llama(), batches()
