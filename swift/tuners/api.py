@@ -103,9 +103,9 @@ class Swift:
             if isinstance(one, PeftConfig):
                 model = _add_peft(model, name, one, batches)
         ours = {name: one for name, one in configs.items() if isinstance(one, NativeConfig)}
+        if any(one.freezes for one in ours.values()) and _is_trained_whole(model):
+            base_model(model).requires_grad_(False)
         if ours and not isinstance(model, SwiftModel):
-            if not isinstance(model, PeftModel):
-                model.requires_grad_(False)
             model = SwiftModel(model)
         for name, one in ours.items():
             model.add_tuner(name, one)
@@ -303,6 +303,12 @@ def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
 def _peft_of(model: nn.Module) -> PeftModel | None:
     inner = model.model if isinstance(model, SwiftModel) else model
     return inner if isinstance(inner, PeftModel) else None
+
+
+def _is_trained_whole(model: nn.Module) -> bool:
+    """Whether no adapter has frozen the model yet."""
+    frozen = isinstance(model, SwiftModel) and any(config.freezes for config in model.configs.values())
+    return _peft_of(model) is None and not frozen
 
 
 def _check_known(model: nn.Module, names: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ class SwiftModel(nn.Module):
     """Holds the model and, apart from it, the weights of its tuners. Everything else is asked of the model inside.
 
     Args:
-        model: any module whose parameters are frozen already, or a :class:`peft.PeftModel`.
+        model: any module, its parameters frozen unless they are trained too, or a :class:`peft.PeftModel`.
     """
 
     def __init__(self, model: nn.Module) -> None:

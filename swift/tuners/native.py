@@ -60,9 +60,11 @@ class NativeConfig(ABC):
         swift_type: the name of the method, told by the class.
         target_modules: full names or their last parts after a dot, or one regular expression for whole names.
         modules_to_save: modules trained as copies and saved whole beside the tuner.
+        freezes: the model's own weights are not trained beside it; told by the class.
     """
 
     swift_type: ClassVar[str]
+    freezes: ClassVar[bool] = True
 
     target_modules: list[str] | str = dataclasses.field(default_factory=list)
     modules_to_save: list[str] = dataclasses.field(default_factory=list)
@@ -123,6 +125,49 @@ def change_output(module: nn.Module, change: Callable[[Tensor], Tensor], positio
     def hook(_module: nn.Module, _inputs: tuple, output: Any) -> Any:
         return replace_item(output, position, change)
     return module.register_forward_hook(hook)
+
+
+def change_input(module: nn.Module, change: Callable[[Tensor], Tensor], position: int | str | None = None) -> Handle:
+    """Let ``change`` see and replace an input of a module before it runs.
+
+    Args:
+        position: index of a positional argument, or name of a keyword; None: the first of all.
+    """
+    def hook(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        place = input_place(args, kwargs, position)
+        if isinstance(place, str):
+            return args, {**kwargs, place: change(kwargs[place])}
+        return (*args[:place], change(args[place]), *args[place + 1:]), kwargs
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def input_place(args: tuple, kwargs: dict[str, Any], position: int | str | None) -> int | str:
+    """Where an input is in a call: index of a positional argument or name of a keyword.
+
+    Raises:
+        UsageError: the call has no such input.
+    """
+    place = position if position is not None or args else next(iter(kwargs), None)
+    place = 0 if place is None else place
+    if place not in (kwargs if isinstance(place, str) else range(len(args))):
+        raise UsageError(f'The module is called without the input {place!r}: it gets {len(args)} positional arguments '
+                         f'and {", ".join(kwargs) or "no keywords"}.')
+    return place
+
+
+def input_at(args: tuple, kwargs: dict[str, Any], position: int | str | None) -> Any:
+    """The input of a call that ``position`` means, see :func:`input_place`."""
+    place = input_place(args, kwargs, position)
+    return kwargs[place] if isinstance(place, str) else args[place]
+
+
+def item_at(values: Any, position: int | str | None) -> Tensor:
+    """The tensor that :func:`replace_item` replaces."""
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(values, dict):
+        return values[next(iter(values)) if position is None else position]
+    return values[0 if position is None else int(position)]
 
 
 def replace_item(values: Any, position: int | str | None, change: Callable[[Tensor], Tensor]) -> Any:

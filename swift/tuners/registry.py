@@ -71,7 +71,20 @@ class Tuner:
     native: type[NativeConfig] | None = None
 
 
+@dataclass(frozen=True)
+class Library:
+    """A tuner of ours that ``Swift.prepare_model`` has and ``--tuner_type`` has not: it is for other models than those
+    that the command line trains."""
+
+    native: type[NativeConfig]
+
+    @property
+    def name(self) -> str:
+        return self.native.swift_type
+
+
 TUNERS: Registry[Tuner] = Registry('tuner', 'swift.tuners.methods')
+LIBRARY: Registry[Library] = Registry('tuner', 'swift.tuners.methods')
 
 
 def native_config(swift_type: str) -> type[NativeConfig]:
@@ -80,7 +93,7 @@ def native_config(swift_type: str) -> type[NativeConfig]:
     Raises:
         UsageError: there is no such method.
     """
-    known = {tuner.native.swift_type: tuner.native for tuner in TUNERS if tuner.native is not None}
+    known = {tuner.native.swift_type: tuner.native for tuner in (*TUNERS, *LIBRARY) if tuner.native is not None}
     if swift_type not in known:
         raise UsageError(f'Unknown kind of adapter {swift_type!r}.{suggest(str(swift_type), known)}')
     return known[swift_type]

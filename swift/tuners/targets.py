@@ -175,9 +175,13 @@ def embedding_names(model: nn.Module) -> list[str]:
 
 
 def norm_names(model: nn.Module) -> list[str]:
-    """Full names of every normalisation; models bring their own RMSNorm classes, all named so."""
-    return [name for name, module in model.named_modules()
-            if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) or type(module).__name__.endswith('Norm')]
+    """Full names of every normalisation."""
+    return [name for name, module in model.named_modules() if is_norm(module)]
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether it normalises; models bring their own RMSNorm classes, all named so."""
+    return isinstance(module, (nn.LayerNorm, nn.RMSNorm)) or type(module).__name__.endswith('Norm')
 
 
 def block_parts(model: nn.Module, word: str) -> list[str]:

@@ -29,7 +29,7 @@ from swift.utils.errors import UsageError
 ROOT = Path(__file__).parents[2]
 # two matrices, a schedule, a product with a vector, a shared projection, positions in the row and in the cache, blocks,
 # hidden states
-OFTEN = ('lora', 'adalora', 'ia3', 'vera', 'prompt_tuning', 'prefix_tuning', 'llamapro', 'reft')
+OFTEN = ('lora', 'adalora', 'ia3', 'vera', 'prompt_tuning', 'prefix_tuning', 'llamapro', 'reft', 'adapter')
 # What has to divide the layers of the model, or would be too much for them.
 SIZES = {
     'adalora': {'adalora_init_r': 6, 'adalora_target_r': 2}, 'ia3': {'ia3_feedforward_modules': ['down_proj']},
@@ -42,7 +42,7 @@ SIZES = {
     'llamapro': {'llamapro_num_new_blocks': 2}}
 # Their docstrings say that they do not start as the base model; by how much the logits may differ, the rest is equal.
 START = {'fourierft': 2.0, 'c3a': 0.5, 'vblora': 0.1, 'hra': 1e-5, 'prompt_tuning': 1.0, 'p_tuning': 1.0,
-         'prefix_tuning': 1.0, 'reft': 1.0, 'deft': 1e-5, 'unilora': 0.1}
+         'prefix_tuning': 1.0, 'reft': 1.0, 'deft': 1e-5, 'unilora': 0.1, 'side': 0.1}
 MERGED = 1e-5  # logits of about 1 in size, fp32
 TARGETS = {'part': ['lm_head', 'norm']}  # without a default
 COMPILED = ('lora', 'ia3')  # always, of those above: compiling takes over a second

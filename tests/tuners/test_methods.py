@@ -25,8 +25,9 @@ WORDS = {'lora_rank_pattern': '{"v_proj": 3}', 'lora_alpha_pattern': '{"v_proj":
          'reft_intervention_type': 'DireftIntervention', 'reft_args': '{"dropout": 0.1}', 'reft_hidden_size': 32,
          'glora_config_A_B': 'vector', 'glora_config_C': 'none',
          'glora_config_D_E': 'vector', 'deft_decomposition_method': 'qr', 'peanut_act_fn': 'gelu',
-         'supertuning_rank': 3}
+         'supertuning_rank': 3, 'adapter_act': 'relu'}
 BESIDE = ('longlora_group_size_ratio',)  # told to the model, not to the adapter
+NESTED = {'restuning_length': lambda value: {'res_adapter': {'adapter_length': value}}}
 TOGETHER = {'boft_block_num': {'boft_block_size': 0}, 'eva_rho': {'init_weights': 'eva'},
             'corda_method': {'init_weights': 'corda'},
             **dict.fromkeys(('lora_ga_direction', 'lora_ga_scale', 'lora_ga_stable_gamma'),
@@ -60,6 +61,7 @@ def test_every_option_reaches_the_configuration(name):
             options = method.options(**found, **TOGETHER.get(field.name, {}), **{field.name: value})
             changed = _values(method.build(options))
             wanted = [value, set(value) if isinstance(value, list) else value]
+            wanted += [NESTED[field.name](value)] if field.name in NESTED else []
             wanted += [value.upper()] if isinstance(value, str) else []
             wanted += [json.loads(value)] if field.name.endswith('_pattern') else []
             parts = [value_of for key, value_of in changed.items() if plain[key] != value_of]

@@ -235,7 +235,6 @@ REMOVED: dict[str, str] = {
 
 _LATER, _MANY_LATER = "isn't there yet", "aren't there yet"
 NOT_YET: dict[str, str] = {
-    **_refuse(f'the tuner adapter {_LATER}.', 'adapter_act adapter_length'),
     **_refuse(f'Liger kernels {_MANY_LATER}.', 'use_liger use_liger_kernel liger_kernel_config'),
     **_refuse(f'packing {_LATER}; --padding_free true avoids the padding.',
               'packing packing_length packing_num_proc packing_strategy'),
@@ -343,7 +342,7 @@ def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
     return len(words) < 2 and word in ANYWAY.get(name, ())
 
 
-_TUNERS = 'adapter dummy'
+_TUNERS = 'dummy'
 _STORED = ('a quantised checkpoint is recognised by its config.json: give it as --model, without --quant_method. '
            'Making one is `swift export`.')
 NOT_YET_VALUES: dict[tuple[str, str], str] = {
@@ -351,6 +350,9 @@ NOT_YET_VALUES: dict[tuple[str, str], str] = {
     **{('quant_method', name): f"{name} isn't there yet; bnb and hqq are." for name in ('eetq', 'quanto', 'fp8')},
     **{('tuner_type', name): f"the tuner {name} isn't there yet; docs/tuners.md lists those that are."
        for name in _TUNERS.split()},
+    ('tuner_type', 'scetuning'): 'scetuning edits the skip connections of diffusion UNets; a language model has none: '
+                                 'Swift.prepare_model(unet, SCETuningConfig()), see docs/tuners.md. Use adapter.',
+    ('tuner_type', 'neftune'): 'neftune is --neftune_noise_alpha 5 beside any --tuner_type.',
     **{('infer_backend', name): f"{name} isn't there yet; auto and transformers are."
        for name in ('vllm', 'lmdeploy', 'sglang')},
     ('tuner_type', 'lisa'): 'LISA is --tuner_type full with --lisa_activated_layers N.',

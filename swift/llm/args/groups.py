@@ -399,6 +399,11 @@ class MethodArgs(Group):
     reft_args: str | None = opt(None, 'ReFT: JSON map with dropout, act_fn and add_bias.')
     reft_hidden_size: int | None = opt(
         None, 'ReFT: width of the hidden state; default: that of the normalisations of a block.', at_least=1)
+    adapter_act: Literal['gelu', 'gelu_new', 'relu', 'silu', 'tanh', 'mish', 'leaky_relu'] = opt(
+        'gelu', 'Adapter: activation of the small network.')
+    adapter_length: int = opt(128, 'Adapter: size of the small network in between.', at_least=1)
+    side_alpha: float = opt(4.0, 'Side: start of the mixture; sigmoid(alpha) is the share of the model itself.')
+    restuning_length: int = opt(32, 'Res-Tuning: size of its small networks in between.', at_least=1)
 
 
 @dataclass(frozen=True)

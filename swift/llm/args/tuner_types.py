@@ -69,6 +69,9 @@ METHODS: dict[str, Method] = {
     'part': Method('part_', native=True),
     'llamapro': Method('llamapro_', has_targets=False, native=True),
     'reft': Method('reft_', has_targets=False, merges=False, native=True),
+    'adapter': Method('adapter_', merges=False, native=True),
+    'side': Method('side_', merges=False, native=True),
+    'restuning': Method('restuning_', has_targets=False, merges=False, native=True),
 }
 # how the flags of a start of LoRA begin -> the --init_weights that they are for
 STARTS = {'lora_ga_': 'lora-ga', 'eva_': 'eva', 'corda_': 'corda'}
@@ -78,7 +81,7 @@ NOT_ON_BNB = ('delora', 'hra', 'loha', 'lokr', 'part', 'llamapro', 'glora', 'def
               'tinylora', 'unilora')
 # HQQ's layers are another class than torch's, which peft knows with these methods.
 ON_HQQ = ('lora', 'lora_llm', 'longlora', 'ln_tuning', 'miss', 'oft', 'boft', 'vera', 'prompt_tuning', 'p_tuning',
-          'prefix_tuning')
+          'prefix_tuning', 'adapter', 'side', 'restuning')
 
 
 def owner(flag: str) -> str | None:

@@ -127,7 +127,8 @@ def test_a_folder_without_adapter_or_model_says_what_it_looked_for(tmp_path):
 
 @pytest.mark.parametrize('key, kind, problems', [
     ('peft_type', 'PROMPT_TUNING', 1), ('peft_type', 'PREFIX_TUNING', 1), ('peft_type', 'LORA', 0),
-    ('peft_type', 'NEW', 0), ('swift_type', 'reft', 1), ('swift_type', 'llamapro', 0)])
+    ('peft_type', 'NEW', 0), ('swift_type', 'reft', 1), ('swift_type', 'llamapro', 0),
+    ('swift_type', 'adapter', 1), ('swift_type', 'part', 0)])
 def test_what_can_not_be_merged_is_told_before_anything_is_loaded(key, kind, problems, tmp_path):
     (tmp_path / 'adapter_config.json').write_text(json.dumps({key: kind}))
     found = rules.check(InferArguments.of(model='m', adapters=[str(tmp_path)], merge_lora=True))

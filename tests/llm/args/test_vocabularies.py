@@ -25,7 +25,7 @@ SAMPLES = {
     'eval_steps': '7', 'save_steps': '7', 'save_strategy': 'steps', 'rope_scaling': 'linear',
     'bnb_4bit_quant_storage': 'bfloat16', 'quant_method': 'bnb', 'quant_bits': '4', 'quantization_bit': '4',
     'hqq_axis': '0', 'split_dataset_ratio': '0.5', 'dataset_test_ratio': '0.5', 'max_rejected_ratio': '0.5',
-    'eval_strategy': 'epoch'}
+    'eval_strategy': 'epoch', 'adapter_act': 'relu'}
 
 
 def _rows(era: str):
