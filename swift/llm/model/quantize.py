@@ -73,7 +73,7 @@ def check_stored(folder: Path, method: str | None, quant: QuantArgs, *, training
     if quant.method is not None:
         raise UsageError(f'--quant_bits {quant.quant_bits}: {folder} is quantised already ({name}). Leave the flag '
                          'out, or name the model with its 16-bit weights.')
-    if training and full and method != 'mxfp4':
+    if training and full:
         raise UsageError(f'--tuner_type full: {folder} is quantised ({name}), and such weights can not be trained. Use '
                          '--tuner_type lora, or name the model with its 16-bit weights.')
     if training and method not in _TRAINABLE or method == 'hqq':

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import LlamaForCausalLM
+from transformers import GptOssConfig, GptOssForCausalLM, LlamaForCausalLM
 
 from swift.llm.args.groups import MethodArgs, ModelArgs, QuantArgs, TunerArgs
 from swift.llm.args.tuner_types import METHODS, NOT_ON_BNB, ON_HQQ
@@ -191,3 +193,38 @@ def test_a_quantization_config_that_says_nothing(broken, edit_config):
 def test_quantised_weights_are_not_sharded(tiny_model_dir):
     with pytest.raises(UsageError, match='Use --deepspeed zero2'):
         load_model(ModelArgs(model=str(tiny_model_dir)), training=True, sharded=True, quant=QuantArgs(quant_bits=4))
+
+
+@pytest.mark.slow
+def test_mxfp4_weights_are_16_bit_ones_under_an_adapter(tmp_path, tokenizer):
+    """Codes 2 and 10 of E2M1 are 1 and -1, and a scale of 2 ** (120 - 127) is the size of both."""
+    folder = mxfp4_checkpoint(tmp_path, tokenizer)
+    model = load_model(ModelArgs(model=str(folder), torch_dtype='bfloat16'), training=True).model
+    experts = model.model.layers[0].mlp.experts
+    assert experts.down_proj.dtype == torch.bfloat16
+    assert set(experts.down_proj.unique().tolist()) == {2.0**-7, -2.0**-7}
+    adapted = adapt(model, TunerArgs())
+    adapted(input_ids=IDS, labels=IDS).loss.backward()
+    assert all(p.grad is not None for p in adapted.parameters() if p.requires_grad)
+    with pytest.raises(UsageError, match='--tuner_type full: .* is quantised .MXFP4., and such weights can not'):
+        load_model(ModelArgs(model=str(folder)), training=True, full=True)
+
+
+def mxfp4_checkpoint(folder, tokenizer):
+    config = GptOssConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=128)
+    GptOssForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    weights = load_file(folder / 'model.safetensors')
+    for name in [name for name in weights if name.endswith(('experts.gate_up_proj', 'experts.down_proj'))]:
+        experts, inputs, outputs = weights.pop(name).shape
+        codes = torch.randint(0, 2, (experts, outputs, inputs // 32, 16, 2)) * 8 + 2
+        weights[f'{name}_blocks'] = (codes[..., 0] + 16 * codes[..., 1]).to(torch.uint8)
+        weights[f'{name}_scales'] = torch.full((experts, outputs, inputs // 32), 120, dtype=torch.uint8)
+    save_file(weights, folder / 'model.safetensors', metadata={'format': 'pt'})
+    values = json.loads((folder / 'config.json').read_text())
+    values['quantization_config'] = {'quant_method': 'mxfp4', 'modules_to_not_convert': [
+        'model.layers.*.self_attn', 'model.layers.*.mlp.router', 'model.embed_tokens', 'lm_head']}
+    (folder / 'config.json').write_text(json.dumps(values))
+    return folder
