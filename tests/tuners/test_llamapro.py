@@ -45,7 +45,7 @@ def logits(model) -> torch.Tensor:
 
 
 def train(model, steps: int = 3) -> list[float]:
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
     losses = []
     for _ in range(steps):
         output = model.train()(input_ids=IDS, use_cache=False).logits
