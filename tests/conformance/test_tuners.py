@@ -144,7 +144,7 @@ def test_merged_equals_unmerged(method):
     train(model)
     wanted = logits(model)
     if not METHODS[method].merges:
-        with pytest.raises(UsageError, match=f'type {method} can not become part of the weights'):
+        with pytest.raises(UsageError, match=rf'type {method}\b.*can not become part of the weights'):
             Swift.merge_and_unload(model)
         return
     merged = Swift.merge_and_unload(model)
