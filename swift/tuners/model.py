@@ -154,7 +154,7 @@ class SwiftModel(nn.Module):
         for name in names:
             for part in self.tuners[name].parts():
                 if part.unmergeable:
-                    raise UsageError(f'An adapter of the type {self.configs[name].swift_type} ({name!r}) can not '
+                    raise UsageError(f'{name!r}: an adapter of the type {self.configs[name].swift_type} can not '
                                      f'become part of the weights: {part.unmergeable}')
         parts = [part for name in names for part in self.tuners[name].parts()]
         if sum(part.renames for part in parts) > 1:
