@@ -88,14 +88,14 @@ def test_rows_of_the_run_are_among_the_texts(adapter):
     assert merge._own_rows(adapter) == []
 
 
-@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+@pytest.mark.parametrize('dtype', ['bfloat16', pytest.param('float16', marks=pytest.mark.slow)])
 def test_rounding_of_16_bit_weights_passes(adapter, tiny_model_dir, dtype):
     target = merge_adapter(adapter, ModelArgs(model=str(tiny_model_dir), torch_dtype=dtype), TEMPLATE)
     assert {str(t.dtype) for t in load_file(target / 'model.safetensors').values()} == {f'torch.{dtype}'}
     assert 0 < read_json(target / merge.ORIGIN_FILE)['divergence'] < merge.TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('dtype', [pytest.param('float32', marks=pytest.mark.slow), 'bfloat16'])
 def test_a_wrong_sum_is_not_written(adapter, tiny_model_dir, monkeypatch, dtype):
     whole = Swift.merge_and_unload
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def options(model, rows, out, **more):
     return {'model': str(model), 'dataset': [str(rows)], 'output_dir': str(out), 'batch_size': 2,
             'gradient_accumulation_steps': 1, 'max_steps': 6, 'learning_rate': 0.01, 'split_dataset_ratio': 0.2,
             'eval_steps': 2, 'save_steps': 3, 'save_total_limit': -1, 'add_version': False, 'disable_tqdm': True,
-            'report_to': ['none'], 'logging_steps': 1, 'quant_bits': 4, 'target_modules': ['ALL'], **more}
+            'report_to': ['none'], 'logging_steps': 1, 'template': 'smollm2', 'quant_bits': 4,
+            'target_modules': ['ALL'], **more}
 
 
 def losses(run_dir) -> list[float]:
@@ -33,7 +35,8 @@ def losses(run_dir) -> list[float]:
     return [row['loss'] for row in rows if 'loss' in row]
 
 
-def test_a_resumed_run_ends_bit_equal_and_answers_with_the_same_quantised_base(tiny_model_dir, chat_file, tmp_path):
+def test_a_resumed_run_ends_bit_equal_and_answers_with_the_same_quantised_base(tiny_model_dir, chat_file, tmp_path,
+                                                                               caplog, monkeypatch):
     whole = sft_main(options(tiny_model_dir, chat_file, tmp_path / 'whole', gradient_checkpointing=True))
     assert losses(whole.run_dir)[-1] < losses(whole.run_dir)[0]
     resumed = sft_main({'resume_from_checkpoint': str(whole.run_dir / 'checkpoint-3'), 'add_version': False,
@@ -47,7 +50,14 @@ def test_a_resumed_run_ends_bit_equal_and_answers_with_the_same_quantised_base(t
         whole.last_checkpoint / 'adapter_config.json')
     flags = {'ckpt_dir': str(whole.last_checkpoint), 'val_dataset': [f'{chat_file}#2'], 'save_result': False,
              'temperature': 0, 'max_new_tokens': 6, 'verbose': False}
-    assert len(infer_main(flags)) == 2
+    monkeypatch.setattr(logging.getLogger('swift'), 'propagate', True)
+    caplog.set_level(logging.INFO)
+    for more, quantised in (({}, 1), ({'quant_bits': 0}, 0), ({'merge_lora': True}, 1)):  # merging: to compare with
+        caplog.clear()
+        assert len(infer_main(flags | more)) == 2
+        lines = {record.getMessage() for record in caplog.records}
+        assert sum('linear layers have 4-bit weights' in line for line in lines) == quantised, more
+    assert 'on the 4-bit base it was trained on: over' in caplog.text
 
 
 @pytest.mark.slow
