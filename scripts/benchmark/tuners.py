@@ -16,12 +16,12 @@ import dataclasses
 import gc
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ from swift.llm.args.optimizing import OptimizingArgs
 from swift.llm.args.tuner_types import METHODS
 from swift.llm.model.adapt import adapt, step_hook
 from swift.trainers.build import enable_recompute
-from swift.trainers.optimizers import OptimizerPlan, make_optimizer
+from swift.trainers.optimizers import OptimizerPlan, block_schedule, make_optimizer
 from swift.tuners.api import Swift, base_model
+from swift.tuners.optimizers.base import drop_state_of_frozen
 from swift.utils.errors import SwiftError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +79,8 @@ def variants() -> dict[str, Variant]:
         'full, APOLLO': Variant({'tuner_type': 'full'}, optim='apollo'),
         'full, APOLLO-Mini': Variant({'tuner_type': 'full'}, optim='apollo_mini'),
         'full, Muon': Variant({'tuner_type': 'full'}, optim='muon'),
+        'full, LISA': Variant({'tuner_type': 'full'}, optimizing={'lisa_activated_layers': 2, 'lisa_step_interval': 4}),
+        'full, BAdam': Variant({'tuner_type': 'full'}, optimizing={'badam_switch_interval': 4}),
     }
 
 
@@ -129,7 +132,7 @@ def measure(model: nn.Module, lines: torch.Tensor, variant: Variant, *, steps: i
     if device.type != 'cpu' and METHODS.get(tuner.tuner_type, METHODS['lora']).recomputes:
         enable_recompute(base_model(adapted))
     optimizer = optimizer_of(adapted, variant, rate / 10 if full else rate)
-    hook = step_hook(adapted, tuner)
+    hook = step_hook(adapted, tuner) or block_schedule(adapted, OptimizingArgs(**variant.optimizing), seed=0)
     if hook is not None:
         hook.begin(steps)
     adapted.train()
@@ -145,6 +148,7 @@ def measure(model: nn.Module, lines: torch.Tensor, variant: Variant, *, steps: i
         optimizer.step()
         if hook is not None:
             hook.after_optimizer(step)
+            drop_state_of_frozen(optimizer)
         optimizer.zero_grad()
         losses.append(loss.detach())
     seconds = now(device) - clock
@@ -188,21 +192,19 @@ def peak_gib(device: torch.device) -> float:
 
 # ------------------------------------------------------------------------------------------------------------- tables
 
-def on_gpu(args: argparse.Namespace) -> list[dict[str, Any]]:
+def on_gpu(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     device = torch.accelerator.current_accelerator()
     if device is None:
         print('no accelerator here: a dry run on the CPU', file=sys.stderr)
-    rows = []
     torch.manual_seed(1)
     lines = torch.randint(0, SHAPES[args.shape]['vocab_size'], (8, args.length))
     for name, variant in chosen(args).items():
         model = random_model(args.shape, str(device or 'cpu'), torch.bfloat16 if device else torch.float32)
-        rows.append(tell({'method': name} | attempt(model, lines, variant, args)))
+        yield {'method': name} | attempt(model, lines, variant, args)
         del model
         gc.collect()
         if device is not None:
             torch.accelerator.empty_cache()
-    return rows
 
 
 def attempt(model: nn.Module, lines: torch.Tensor, variant: Variant, args: argparse.Namespace) -> dict[str, Any]:
@@ -213,9 +215,8 @@ def attempt(model: nn.Module, lines: torch.Tensor, variant: Variant, args: argpa
         return {'failed': str(e).strip().splitlines()[0][:200]}
 
 
-def on_cpu(args: argparse.Namespace) -> list[dict[str, Any]]:
+def on_cpu(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A child a method: the peak memory of a process can't be reset."""
-    rows = []
     for name in chosen(args):
         command = [sys.executable, __file__, '--child', name, '--steps', str(args.steps), '--length', str(args.length),
                    '--learning_rate', str(args.learning_rate), '--data', str(args.data)]
@@ -223,8 +224,7 @@ def on_cpu(args: argparse.Namespace) -> list[dict[str, Any]]:
                                env={**os.environ, 'PYTHONPATH': str(ROOT)})
         lines = child.stdout.strip().splitlines()
         failed = {'failed': (child.stderr.strip().splitlines() or ['no output'])[-1][:200]}
-        rows.append(tell({'method': name} | (json.loads(lines[-1]) if child.returncode == 0 else failed)))
-    return rows
+        yield {'method': name} | (json.loads(lines[-1]) if child.returncode == 0 else failed)
 
 
 def child(args: argparse.Namespace) -> None:
@@ -233,9 +233,8 @@ def child(args: argparse.Namespace) -> None:
     print(json.dumps(attempt(model, lines, variants()[args.child], args)))
 
 
-def on_meta(args: argparse.Namespace) -> list[dict[str, Any]]:
+def on_meta(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Seconds to put an adapter on a model of 7B without weights."""
-    rows = []
     for name in chosen(args):
         if name not in METHODS:
             continue
@@ -247,23 +246,18 @@ def on_meta(args: argparse.Namespace) -> list[dict[str, Any]]:
             row: dict[str, Any] = {'trained': Swift.get_trainable_parameters(adapted).trained}
         except (SwiftError, RuntimeError, ValueError, NotImplementedError) as e:
             row = {'failed': str(e).strip().splitlines()[0][:200]}
-        rows.append(tell({'method': name, 'setup_s': round(time.perf_counter() - started, 2)} | row))
-    return rows
+        yield {'method': name, 'setup_s': round(time.perf_counter() - started, 2)} | row
 
 
 def chosen(args: argparse.Namespace) -> dict[str, Variant]:
     table = variants()
-    return {name: table[name] for name in args.methods} if args.methods else table
-
-
-def tell(row: dict[str, Any]) -> dict[str, Any]:
-    print('  '.join(f'{key} {value}' for key, value in row.items()), flush=True)
-    return row
+    return {name: table[name] for name in args.methods or table if name not in args.without}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--methods', nargs='*', help='rows of the table; default: all')
+    parser.add_argument('--without', nargs='*', default=[], help='rows to leave out')
     parser.add_argument('--shape', choices=SHAPES, help='random weights of this shape instead of the demo model')
     parser.add_argument('--setup', action='store_true', help='only the time to adapt a model of 7B on meta')
     parser.add_argument('--steps', type=int, default=12)
@@ -279,14 +273,17 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    rows = on_meta(args) if args.setup else on_gpu(args) if args.shape else on_cpu(args)
-    if args.output:
-        device = torch.accelerator.current_accelerator()
-        about = {'command': ' '.join(['python', 'scripts/benchmark/tuners.py', *sys.argv[1:]]),
-                 'device': torch.cuda.get_device_name() if device and device.type == 'cuda' else platform.processor(),
-                 'cpus': os.cpu_count(), 'torch': torch.__version__, 'transformers': transformers.__version__,
-                 'tokens_a_step': args.length, 'steps': args.steps}
-        args.output.write_text(json.dumps({'about': about, 'rows': rows}, indent=1) + '\n', encoding='utf-8')
+    device = torch.accelerator.current_accelerator()
+    about = {'device': torch.cuda.get_device_name() if device and device.type == 'cuda' else 'cpu',
+             'cpus': os.cpu_count(), 'torch': torch.__version__, 'transformers': transformers.__version__,
+             'shape': 'qwen2.5-7b' if args.setup else args.shape or 'smollm2-135m-instruct',
+             'tokens_a_step': args.length, 'steps': args.steps}
+    rows = []
+    for row in on_meta(args) if args.setup else on_gpu(args) if args.shape else on_cpu(args):
+        print('  '.join(f'{key} {value}' for key, value in row.items()), flush=True)
+        rows.append(row)
+        if args.output:  # after every row: a run that is stopped keeps what it has
+            args.output.write_text(json.dumps({'about': about, 'rows': rows}, indent=1) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':
