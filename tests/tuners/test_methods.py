@@ -87,7 +87,7 @@ def test_what_peft_has_is_named_or_told():
     assert known - named == {name.upper() for name in UNNAMED}, 'peft has a method that we neither name nor list'
     for page in ('tuners.md', 'tuners_zh.md'):
         text = (Path(__file__).parents[2] / 'docs' / page).read_text(encoding='utf-8')
-        rows = re.findall(r'^\| `(\w+)` \|', text, re.MULTILINE)
+        rows = re.findall(r'^\| \[?`(\w+)`(?:\]\([\w/.]+\))? \|', text, re.MULTILINE)
         names = {method.name for method in TUNERS if method.native is None}
         assert not {*UNNAMED, *names} - set(rows) and len(set(rows)) == len(rows), page
 
