@@ -28,7 +28,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
 
-from swift.tuners import files, starts
+from swift.tuners import files, loftq, starts
+from swift.tuners.loftq import Weights
 from swift.tuners.merging import (
     check_mergeable,
     check_untied,
@@ -66,7 +67,7 @@ class Swift:
 
     @staticmethod
     def prepare_model(model: nn.Module, config: Config | Mapping[str, Config], *,
-                      batches: Batches | None = None) -> Adapted:
+                      batches: Batches | None = None, weights: Weights | None = None) -> Adapted:
         """Freeze ``model`` and add one adapter, or one for each named configuration; all of them are active.
 
         Called again on an adapted model, it adds to what is there.
@@ -77,6 +78,8 @@ class Swift:
                 as you like. One without a name is called ``default``.
             batches: for starts of LoRA that look at data (eva, corda, lora_ga); see
                 :func:`swift.tuners.starts.begin`.
+            weights: for LoRA on quantised layers, which then makes up for the quantisation (LoftQ). It is given the
+                name of a parameter and returns the weight [out, in] that was quantised; see ``swift.tuners.loftq``.
 
         Returns:
             A :class:`peft.PeftModel`, or a :class:`SwiftModel` when one of the configurations is ours.
@@ -101,7 +104,7 @@ class Swift:
             name: one for name, one in configs.items() if isinstance(one, PeftConfig)})
         for name, one in configs.items():
             if isinstance(one, PeftConfig):
-                model = _add_peft(model, name, one, batches)
+                model = _add_peft(model, name, one, batches, weights)
         ours = {name: one for name, one in configs.items() if isinstance(one, NativeConfig)}
         if any(one.freezes for one in ours.values()) and _is_trained_whole(model):
             base_model(model).requires_grad_(False)
@@ -318,10 +321,13 @@ def _check_known(model: nn.Module, names: Sequence[str]) -> None:
             raise UsageError(f'There is no adapter called {name!r}; there are: {", ".join(known) or "none"}.')
 
 
-def _add_peft(model: nn.Module, name: str, config: PeftConfig, batches: Batches | None) -> Adapted:
+def _add_peft(model: nn.Module, name: str, config: PeftConfig, batches: Batches | None,
+              weights: Weights | None) -> Adapted:
     if isinstance(model, SwiftModel):
-        model.add_peft(lambda inner: _add_peft(inner, name, config, batches))
+        model.add_peft(lambda inner: _add_peft(inner, name, config, batches, weights))
         return model
+    if weights is not None:
+        loftq.check_config(config)
     originals = starts.begin(model, config, batches)
     if isinstance(model, PeftModel):
         kinds = {one.peft_type for one in model.peft_config.values()}
@@ -337,6 +343,8 @@ def _add_peft(model: nn.Module, name: str, config: PeftConfig, batches: Batches 
             # how many ranks there are; on a 16-bit base peft leaves it among the trained weights, and never saves it
             module.ranknum.requires_grad_(False)
     starts.finish(model, name, batches, originals)
+    if weights is not None:
+        loftq.begin_near(model, name, weights)
     return model
 
 
@@ -420,13 +428,16 @@ def _load_peft(model: nn.Module, folder: Path, name: str, *, is_trainable: bool)
                          'trained further. A run of swift goes on with --resume_from_checkpoint.')
     try:
         files.check_peft_weights(folder, values, model.state_dict())
+        loftq.check_base(folder, model)
         with _no_deprecations(), warnings.catch_warnings():
             # a part of an adapter that stays as it was initialised answers like the base model, without a word
             warnings.filterwarnings('error', message='Found missing adapter keys')
             if isinstance(model, PeftModel):
                 model.load_adapter(str(folder), name, is_trainable=is_trainable)
-                return model
-            return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=is_trainable)
+            else:
+                model = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=is_trainable)
+        loftq.remember(model, folder, name)
+        return model
     except UsageError:
         raise
     except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError, UserWarning, re.error) as e:

@@ -40,6 +40,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from swift.tuners import loftq
 from swift.utils.errors import SwiftError, UsageError
 from swift.utils.files import read_json, write_json
 
@@ -219,9 +220,11 @@ def fit_to_base(model: nn.Module, folder: Path) -> None:
     """Rewrite what peft has just saved in ``folder`` so that it belongs to the base model as it was before the start.
 
     The adapter ``default`` is in the folder itself, others are in sub-folders of their names. Adapters without such a
-    start, and those that were not saved there, are left alone.
+    start, and those that were not saved there, are left alone. What a LoftQ start made up for is noted in the file.
     """
     wrapped = _peft_part(model)
+    if wrapped is not None:
+        loftq.mark(wrapped, folder)
     for adapter, initial in _initial.get(wrapped, {}).items() if wrapped is not None else ():
         place, start = folder if adapter == 'default' else folder / adapter, start_of(wrapped.peft_config.get(adapter))
         if start and (place / _WEIGHTS).is_file():  # not one that took the name of an adapter that is gone

@@ -356,7 +356,6 @@ NOT_YET_VALUES: dict[tuple[str, str], str] = {
     **{('infer_backend', name): f"{name} isn't there yet; auto and transformers are."
        for name in ('vllm', 'lmdeploy', 'sglang')},
     ('tuner_type', 'lisa'): 'LISA is --tuner_type full with --lisa_activated_layers N.',
-    ('init_weights', 'loftq'): "LoftQ isn't there yet; --quant_bits goes with the starts true and gaussian.",
     ('truncation_strategy', 'split'): "splitting long rows isn't there yet; delete, left and right are.",
     ('attn_impl', 'flash_attention_4'): "flash attention 4 isn't there yet.",
     ('rope_scaling', 'yarn'): "YaRN isn't there yet; linear and dynamic are.",

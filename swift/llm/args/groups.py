@@ -16,7 +16,7 @@ from swift.llm.args.fields import Group, opt
 from swift.llm.args.tuner_types import TunerType
 
 _INIT_WEIGHTS = re.compile(
-    r'true|false|gaussian|orthogonal|mica|pissa|pissa_niter_[1-9]\d*|olora|eva|corda|lora-ga|bat')
+    r'true|false|gaussian|orthogonal|mica|pissa|pissa_niter_[1-9]\d*|olora|eva|corda|lora-ga|loftq|bat')
 
 
 @dataclass(frozen=True)
@@ -212,8 +212,8 @@ class TunerArgs(Group):
     use_rslora: bool = opt(False, 'Scale by alpha / sqrt(rank) (rsLoRA).')
     use_dora: bool = opt(False, 'Train magnitude and direction apart (DoRA).')
     init_weights: str = opt('true', 'Start of the adapter: true, false, gaussian, orthogonal, mica, pissa, '
-                                    'pissa_niter_N, olora, or from training rows: eva, corda, lora-ga; for miss true '
-                                    'or bat. docs/lora.md')
+                                    'pissa_niter_N, olora, with --quant_bits loftq, or from training rows: eva, corda, '
+                                    'lora-ga; for miss true or bat. docs/lora.md')
     freeze_llm: bool = opt(False, 'Models that read more than text: train nothing of the language model.')
     freeze_vit: bool = opt(True, 'Train nothing of the towers for images, video and sound; false puts adapters on '
                                  'them, or trains them in full training.')
@@ -232,7 +232,7 @@ class TunerArgs(Group):
     def further_problems(self) -> list[str]:
         problems = [] if _INIT_WEIGHTS.fullmatch(self.init_weights) else [
             '--init_weights takes true, false, gaussian, orthogonal, mica, pissa, pissa_niter_N, olora, eva, corda, '
-            f'lora-ga or bat; got {self.init_weights!r}.']
+            f'lora-ga, loftq or bat; got {self.init_weights!r}.']
         return problems + [problem for name, above in (('lora_rank_pattern', int), ('lora_alpha_pattern', (int, float)))
                            if (problem := _pattern_problem(name, self.__dict__[name], above))]
 

@@ -204,7 +204,16 @@ def start_fits_quantised_weights(args) -> str | None:
     if args.quant.method is None or not value.startswith(CHANGES_BASE):
         return None
     return (f'--init_weights {value} changes the frozen weights, and --quant_bits {args.quant.quant_bits} quantises '
-            'them. Leave one of the two out; --init_weights true and gaussian go with both.')
+            'them. Leave one of the two out; --init_weights true, gaussian and loftq go with both.')
+
+
+def loftq_has_quantised_weights(args) -> str | None:
+    if args.tuner.init_weights != 'loftq':
+        return None
+    if args.tuner.use_dora:
+        return '--init_weights loftq does not go with --use_dora true; leave one of them out.'
+    return ('--init_weights loftq makes up for what --quant_bits takes away from the weights: add --quant_bits 4, with '
+            'a --model of 16-bit weights.' if args.quant.method is None else None)
 
 
 def sharding_fits_quantised_weights(args) -> str | None:
@@ -588,6 +597,7 @@ TRAINING: tuple[Rule, ...] = (
     *LORA,
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, freezing_is_for_full,
     quantised_weights_stay_frozen, method_fits_quantised_weights, start_fits_quantised_weights,
+    loftq_has_quantised_weights,
     sharding_fits_quantised_weights, unsloth_takes_the_rest,
     method_flags_are_of_the_method, init_weights_fit_the_method, sizes_of_the_method_fit,
     *OPTIMIZING,

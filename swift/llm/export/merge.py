@@ -26,6 +26,7 @@ from swift.llm.model.quantize import stored_method
 from swift.llm.template.encode import Template, make_template
 from swift.llm.template.probes import PROBES
 from swift.tuners.api import Swift
+from swift.tuners.loftq import base_of
 from swift.utils.errors import RowError, SwiftError, UsageError
 from swift.utils.files import new_folder, read_json, sha256, verify_manifest, write_json, write_manifest
 from swift.utils.logging import get_logger
@@ -62,13 +63,17 @@ def merge_adapter(adapter: Path, model: ModelArgs, template: TemplateArgs, targe
         tolerance: largest mean KL divergence, nats a token; default: :data:`TOLERANCE` of the type that is written.
 
     Raises:
-        UsageError: the folder holds no adapter, or the base model has quantised weights.
+        UsageError: the folder holds no adapter, or one that is for quantised weights; or the base model has those.
         SwiftError: the merged model differs by more than ``tolerance``, something else is at ``target``, or it can't be
             written.
     """
     adapter = adapter.expanduser().resolve()
     if not (adapter / _WEIGHTS).is_file():
         raise UsageError(f'{adapter} has no {_WEIGHTS}, so there is nothing to merge.')
+    if made_for := base_of(adapter):
+        raise UsageError(f'The adapter in {adapter} started by LoftQ: a part of it makes up for what quantisation to '
+                         f'{made_for} took away, and the whole weights lack nothing. It can not be merged into them; '
+                         'leave --merge_lora out: it is used as it is, on the quantised weights.')
     target = target or merged_folder(adapter)
     base = resolve_model(model)
     config = read_json(base.path / 'config.json')

@@ -22,7 +22,9 @@ from swift.llm.model.parts import BY_DEFAULT, Part, frozen_parts, modules_of, pa
 from swift.llm.model.quantize import check_tuner
 from swift.llm.model.registry import ModelFamily
 from swift.llm.model.start_batches import Rows, start_batches
+from swift.llm.model.whole_weights import whole_weights
 from swift.tuners.api import Adapted, Swift, cast_adapter
+from swift.tuners.loftq import Weights, remember
 from swift.tuners.native import NativeConfig
 from swift.tuners.registry import TUNERS, StepHook, Tuner
 from swift.tuners.starts import Batches, config_to_resume, start_of
@@ -52,7 +54,7 @@ _MAMBA_TYPES = ('falcon_h1', 'mamba', 'mamba2', 'falcon_mamba', 'nemotron_h')
 
 def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None = None,
           family: ModelFamily | None = None, rows: Rows = (),
-          resumed: Path | None = None, new_tokens: Sequence[int] = (),
+          resumed: Path | None = None, checkpoint: Path | None = None, new_tokens: Sequence[int] = (),
           recompute: bool = True) -> PreTrainedModel | Adapted:
     """Make ready for training: an adapter on a frozen model, or the model with the wanted weights frozen.
 
@@ -64,6 +66,7 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
         rows: encoded training rows in their order, for starts that look at data.
         new_tokens: ids of tokens whose vectors are trained with a LoRA; other methods train tables whole.
         resumed: a checkpoint whose weights will be loaded next; no start is computed then.
+        checkpoint: the folder that the model was loaded from, for a start that reads the weights before quantisation.
         recompute: activations are computed again in the backward; with ``--tuner_backend unsloth`` that is part of the
             adapter.
 
@@ -80,11 +83,14 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
                              'trained.')
         check_tuner(model, tuner)
         chosen, options = TUNERS.get(tuner.tuner_type), tuner_options(tuner, model, family, method)
-        config, batches = chosen.build(options), None
+        config, batches, weights = chosen.build(options), None, None
         if tuner.tuner_type in ('lora', 'lora_llm'):
             train_vectors(config, model, new_tokens)
         if resumed is not None:
             config = config_to_resume(config, resumed)
+        elif tuner.init_weights == 'loftq' and checkpoint is not None:
+            logger.info('Computing the start of the adapter: loftq')
+            weights = whole_weights(checkpoint)
         elif start_of(config):
             logger.info('Computing the start of the adapter: %s', tuner.init_weights)
             batches = start_batches(rows, tuner.init_weights, method or MethodArgs())
@@ -92,7 +98,9 @@ def adapt(model: PreTrainedModel, tuner: TunerArgs, *, method: MethodArgs | None
             from swift.llm.model.unsloth import lora_with_unsloth
             adapted = lora_with_unsloth(model, config, recompute=recompute)
         else:
-            adapted = _prepare(model, tuner, config, batches)
+            adapted = _prepare(model, tuner, config, batches, weights)
+        if resumed is not None:
+            remember(adapted, resumed)
         if chosen.on_model is not None:
             chosen.on_model(model, options)
         if tuner.lora_dtype != 'auto':
@@ -136,12 +144,12 @@ def step_hook(model: PreTrainedModel | Adapted, tuner: TunerArgs) -> StepHook | 
 
 
 def _prepare(model: PreTrainedModel, tuner: TunerArgs, config: PeftConfig | NativeConfig,
-             batches: Batches | None = None) -> Adapted:
+             batches: Batches | None = None, weights: Weights | None = None) -> Adapted:
     """Raises:
         UsageError: sizes of the method don't divide those of a layer, or it can't be put on such a layer.
     """
     try:
-        return Swift.prepare_model(model, config, batches=batches)
+        return Swift.prepare_model(model, config, batches=batches, weights=weights)
     except (ValueError, AssertionError, TypeError) as e:  # TypeError: a class of layer that peft has no adapter for
         raise UsageError(f'--tuner_type {tuner.tuner_type} does not fit this model: {e}') from e
 

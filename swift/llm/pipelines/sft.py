@@ -107,7 +107,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         _check_rows(template, data, args.template.allow_template_drift)
         _check_same_rows(data, resume_from)
         model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family,
-                      rows=_rows_in_order(args, data), resumed=resume_from,
+                      rows=_rows_in_order(args, data), resumed=resume_from, checkpoint=loaded.path,
                       new_tokens=loaded.new_tokens.ids, recompute=wants_recompute(args.train.gradient_checkpointing))
         _check_room(model, data, args.template.max_length)
         decided = _decided(typed, loaded, template, data)

@@ -27,7 +27,8 @@ class LoraOptions:
         lora_rank_pattern, lora_alpha_pattern: JSON maps from the ends of module names, as regular expressions, to
             another rank or alpha.
         target_parameters: bare parameters that get an adapter too; they allow no dropout.
-        init_weights: true, false, gaussian, orthogonal, mica, or a start that ``swift/tuners/starts.py`` tells of.
+        init_weights: true, false, gaussian, orthogonal, mica, loftq (whose caller passes ``weights`` to
+            ``Swift.prepare_model``), or a start that ``swift/tuners/starts.py`` tells of.
         lora_ga_direction, lora_ga_scale, lora_ga_stable_gamma: which singular vectors of the gradient A and B start
             from, and how they are scaled.
         eva_rho: ranks go up to ``eva_rho * lora_rank``, the sum of all stays.
@@ -56,7 +57,9 @@ class LoraOptions:
 def _lora(options: LoraOptions) -> LoraConfig:
     from peft import EvaConfig, LoraGAConfig
     from peft.tuners.lora.config import CordaConfig
-    start = {'true': True, 'false': False, 'lora-ga': 'lora_ga'}.get(options.init_weights, options.init_weights)
+    # loftq: swift/tuners/loftq.py fills in the adapter once it is there
+    start = {'true': True, 'false': False, 'loftq': True, 'lora-ga': 'lora_ga'}.get(
+        options.init_weights, options.init_weights)
     more = {
         'eva': lambda: {'eva_config': EvaConfig(rho=options.eva_rho)},
         'corda': lambda: {'corda_config': CordaConfig(corda_method=options.corda_method)},

@@ -60,6 +60,8 @@ def test_infer_needs_no_data():
     ({'quant_bits': 4, 'sft_type': 'full'}, '--quant_bits 4 with --tuner_type full: quantised weights can not'),
     ({'quant_bits': 8, 'sft_type': 'lokr'}, '--tuner_type lokr does not work on weights of bnb; all but delora, hra'),
     ({'quant_bits': 4, 'init_weights': 'pissa_niter_4'}, '--init_weights pissa_niter_4 changes the frozen weights'),
+    ({'init_weights': 'loftq'}, '--init_weights loftq makes up for what --quant_bits takes away'),
+    ({'init_weights': 'loftq', 'quant_bits': 4, 'use_dora': True}, '--init_weights loftq does not go with --use_dora'),
     ({'quant_bits': 4, 'deepspeed': 'zero3'}, '--deepspeed zero3 spreads every weight over the processes'),
     ({'quant_bits': 4, 'fsdp': 'full_shard'}, '--fsdp spreads every weight over the processes'),
     ({'sft_type': 'prompt', 'prompt_tuning_init': 'text'}, 'text needs --prompt_tuning_init_text'),

@@ -13,8 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from swift.llm.args.groups import ModelArgs, QuantArgs
+from swift.llm.model.load import load_model
 from swift.llm.pipelines.infer import infer_main
 from swift.llm.pipelines.sft import sft_main
+from swift.tuners.api import Swift
+from swift.utils.errors import UsageError
 from swift.utils.extras import available
 from swift.utils.files import read_json
 
@@ -58,6 +62,29 @@ def test_a_resumed_run_ends_bit_equal_and_answers_with_the_same_quantised_base(t
         lines = {record.getMessage() for record in caplog.records}
         assert sum('linear layers have 4-bit weights' in line for line in lines) == quantised, more
     assert 'on the 4-bit base it was trained on: over' in caplog.text
+
+
+@pytest.mark.slow
+def test_a_loftq_run_goes_on_bit_equal_answers_as_trained_and_is_not_merged(tiny_model_dir, chat_file, tmp_path):
+    whole = sft_main(options(tiny_model_dir, chat_file, tmp_path / 'whole', init_weights='loftq'))
+    plain = sft_main(options(tiny_model_dir, chat_file, tmp_path / 'plain', max_steps=1))
+    assert losses(whole.run_dir)[-1] < losses(whole.run_dir)[0] != losses(plain.run_dir)[0]
+    resumed = sft_main({'resume_from_checkpoint': str(whole.run_dir / 'checkpoint-3'), 'add_version': False,
+                        'output_dir': str(tmp_path / 'resumed')})
+    one, two = (load_file(run / 'checkpoint-6' / 'adapter_model.safetensors')
+                for run in (whole.run_dir, resumed.run_dir))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    trained, answering = (Swift.from_pretrained(load_model(
+        ModelArgs(model=str(tiny_model_dir)), training=training, quant=QuantArgs(quant_bits=4)).model, folder).eval()
+        for training, folder in ((True, whole.last_checkpoint), (False, resumed.last_checkpoint)))
+    ids = torch.arange(100, 124).view(2, 12)
+    with torch.no_grad():
+        assert torch.equal(trained(ids).logits, answering(ids).logits)
+    flags = {'ckpt_dir': str(whole.last_checkpoint), 'val_dataset': [f'{chat_file}#2'], 'save_result': False,
+             'temperature': 0, 'max_new_tokens': 6, 'verbose': False}
+    assert len(infer_main(flags)) == 2
+    with pytest.raises(UsageError, match='started by LoftQ'):
+        infer_main({**flags, 'merge_lora': True})
 
 
 @pytest.mark.slow
