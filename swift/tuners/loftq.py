@@ -30,8 +30,8 @@ _KIND = 'swift_quantised_base'  # in the metadata of a weights file: the quantis
 _WEIGHTS = 'adapter_model.safetensors'
 _OTHER_WEIGHT = 0.75  # |W - Q| / |W| above which Q can't come from W: 4 bits give 0.1, two unrelated weights 1.4
 
-# model -> adapter -> the kind of quantised weights that it makes up for
-_kinds: weakref.WeakKeyDictionary[nn.Module, dict[str, str]] = weakref.WeakKeyDictionary()
+# model -> adapter -> its configuration, and the kind of quantised weights that it makes up for
+_kinds: weakref.WeakKeyDictionary[nn.Module, dict[str, tuple[PeftConfig, str]]] = weakref.WeakKeyDictionary()
 
 
 def check_config(config: PeftConfig) -> None:
@@ -82,7 +82,7 @@ def begin_near(model: PeftModel, adapter: str, weights: Weights) -> None:
     if not kinds:
         raise UsageError('The start loftq makes up for quantisation, and no layer with an adapter is quantised. Load '
                          'the model with --quant_bits 4 or 8, or take the start true.')
-    _kinds.setdefault(model, {})[adapter] = ', '.join(sorted(kinds))
+    _kinds.setdefault(model, {})[adapter] = model.peft_config[adapter], ', '.join(sorted(kinds))
 
 
 def best_of_rank(error: Tensor, rank: int, scale: float) -> tuple[Tensor, Tensor]:
@@ -122,9 +122,10 @@ def dequantised(layer: nn.Module) -> Tensor:
 
 def mark(model: PeftModel, folder: Path) -> None:
     """Note in the adapters that peft has just saved in ``folder`` what they are for; others are left alone."""
-    for adapter, kind in _kinds.get(model, {}).items():
+    for adapter, (config, kind) in _kinds.get(model, {}).items():
         path = (folder if adapter == 'default' else folder / adapter) / _WEIGHTS
-        if path.is_file() and adapter in model.peft_config:
+        # not one that took the name of an adapter that is gone
+        if path.is_file() and model.peft_config.get(adapter) is config:
             save_file(load_file(path), path, metadata={'format': 'pt', _KIND: kind})
 
 
@@ -156,4 +157,4 @@ def remember(model: nn.Module, folder: Path, adapter: str = 'default') -> None:
     kind = base_of(folder)
     inner = next((module for module in model.modules() if isinstance(module, PeftModel)), None)
     if kind is not None and inner is not None:
-        _kinds.setdefault(inner, {})[adapter] = kind
+        _kinds.setdefault(inner, {})[adapter] = inner.peft_config[adapter], kind

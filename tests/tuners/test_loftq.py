@@ -120,12 +120,18 @@ def test_a_saved_adapter_answers_the_same_and_only_on_the_weights_it_is_for(tiny
 
 
 @needs_bnb
+@pytest.mark.filterwarnings('ignore:Adapter default was active')
 def test_a_second_adapter_without_the_start_is_for_any_weights(tiny_model_dir, tmp_path):
     model = Swift.prepare_model(with_loftq(tiny_model_dir), {'other': LoraConfig(target_modules=['q_proj'])})
     Swift.save_pretrained(model, tmp_path)
     with safe_open(tmp_path / 'other' / 'adapter_model.safetensors', framework='pt') as file:
         assert file.metadata() == {'format': 'pt'}
     Swift.from_pretrained(load(tiny_model_dir, None), tmp_path / 'other')
+    model.delete_adapter('default')
+    model.add_adapter('default', LoraConfig(target_modules=['q_proj']))
+    Swift.save_pretrained(model, tmp_path / 'later')
+    with safe_open(tmp_path / 'later' / 'adapter_model.safetensors', framework='pt') as file:
+        assert file.metadata() == {'format': 'pt'}
 
 
 @needs_bnb
