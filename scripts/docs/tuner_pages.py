@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from scripts.docs import tuner_texts, tuner_texts_en, tuner_texts_zh  # noqa: E402
+from swift.llm.args.aliases import VALUES  # noqa: E402
 from swift.llm.args.commands import SftArguments  # noqa: E402
 from swift.llm.args.describe import Description, groups  # noqa: E402
 from swift.llm.args.groups import MethodArgs  # noqa: E402
@@ -36,9 +37,11 @@ FOLDER = DOCS / 'tuners'
 BENCHMARKS = ('tuners_cpu.json', 'tuners_h100.json')
 # pages of no method by name -> their rows in the benchmark
 ROWS = {'full': ('full',), 'galore': ('full, GaLore',), 'apollo': ('full, APOLLO', 'full, APOLLO-Mini'),
-        'muon': ('full, Muon',)}
+        'muon': ('full, Muon',), 'lisa': ('full, LISA',), 'badam': ('full, BAdam',)}
 # what stands before the help of a flag that is not one of MethodArgs or OptimizingArgs, where all have it
 _TITLES = re.compile(r'(LoRA\+?|Full training|Models that read more than text|NEFTune): ')
+# a flag that is not code yet, with its value
+_FLAG = re.compile(r'(?<![`\w])--\w+(?: (?:true|false|[\d.]*\d|zero3))?')
 _FIELD_DOC = re.compile(r'^ {8}(\w+): (.*(?:\n {12}.*)*)', re.MULTILINE)
 
 
@@ -81,7 +84,10 @@ class Words:
     measured: tuple[str, ...]
     units: dict[str, str]
     facts: dict[str, str]
+    space: str
     common: str
+    common_without_targets: str
+    spelled: str
     paper: str
 
 
@@ -93,9 +99,13 @@ EN = Words(
            'pitfall': 'Pitfall', 'flags': 'Flags', 'facts': 'What works with it', 'examples': 'Examples',
            'measured': 'Measured', 'variants': 'Variants and starts'},
     columns=('flag', 'default', 'meaning'), field='field',
-    measured=('machine', 'row', 'trained, %', 'tokens/s', 'memory, GiB', 'last loss'), units={}, paper='Paper: {}.',
+    measured=('machine', 'row', 'trained, %', 'tokens/s', 'memory, GiB', 'last loss'), units={},
+    paper='Paper: {}.', space=' ',
     common='Beside these: `--target_modules`, `--modules_to_save`, `--lora_dtype` and their kin, see '
            '[where adapters go](../lora.md) and [every flag](../command_reference.md).',
+    common_without_targets='Beside these: `--modules_to_save` and `--lora_dtype`, see [every flag]'
+                           '(../command_reference.md).',
+    spelled='`--sft_type {}`, also spelled {}.',
     facts={'base': 'it starts as the base model, to the bit', 'near': 'it starts as the base model up to rounding',
            'other': 'it does not start as the base model',
            'merges': 'merges into an ordinary checkpoint (`--merge_lora true`)', 'stays': 'can not be merged',
@@ -112,10 +122,12 @@ ZH = Words(
            'flags': '参数', 'facts': '可以与什么同用', 'examples': '示例', 'measured': '实测',
            'variants': '变体与初始化'},
     columns=('参数', '默认', '含义'), field='字段',
-    measured=('机器', '行', '训练占比 %', 'token/秒', '内存 GiB', '最后的损失'), paper='论文：{}。',
+    measured=('机器', '行', '训练占比 %', 'token/秒', '内存 GiB', '最后的损失'), paper='论文：{}。', space='',
     units={'steps': '步', 'rows': '行', 'batches': '批', 'tokens': 'token', 'blocks': '个 block', 'bits': '位'},
     common='此外还有 `--target_modules`、`--modules_to_save`、`--lora_dtype` 等，见[适配器加在哪里](../lora_zh.md)'
            '与[全部参数](../command_reference.md)。',
+    common_without_targets='此外还有 `--modules_to_save` 与 `--lora_dtype`，见[全部参数](../command_reference.md)。',
+    spelled='`--sft_type {}`，也可写作 {}。',
     facts={'base': '起点与原模型逐位相同', 'near': '起点与原模型只差舍入误差', 'other': '起点不是原模型',
            'merges': '可合并成普通 checkpoint（`--merge_lora true`）', 'stays': '不能合并',
            'bnb': 'bitsandbytes 的 4 位与 8 位权重：{}', 'hqq': 'HQQ 的权重：{}', 'yes': '可用', 'no': '会拒绝',
@@ -143,7 +155,8 @@ def linked(text: str, words: Words) -> str:
 
 def page(name: str, words: Words) -> str:
     facts, texts, heads = PAGES[name], words.texts.TEXTS[name], words.heads
-    lines = [f'# {facts.title}', '', f'{words.generated} {words.back} {words.other.format(name)}', '',
+    lines = [f'# {texts.get("title", facts.title)}', '', words.space.join(
+                 (words.generated, words.back, words.other.format(name))), '',
              f'## {heads["what"]}', '', _prose(texts['what'], words), '', f'## {heads["formula"]}', '',
              '```text', *facts.formula, '```', '']
     if facts.paper:
@@ -158,7 +171,7 @@ def page(name: str, words: Words) -> str:
 
 def _prose(text: str, words: Words) -> str:
     """A paragraph with its flags as code; lines of Chinese stay whole, since a break would become a space."""
-    text = re.sub(r'(?<![`\w])--\w+', r'`\g<0>`', text)
+    text = _FLAG.sub(r'`\g<0>`', text)
     return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False) if words is EN else text
 
 
@@ -195,13 +208,17 @@ def _flags(name: str, words: Words) -> Iterator[str]:
         unit = known[item.name].field.metadata['unit']
         default = f'`{item.default}` {words.units.get(unit, unit) if unit else ""}'.strip() if item.default else ''
         choices = ', '.join(f'`{choice}`' for choice in known[item.name].kind.choices)
-        text = _in_words(meaning(item), words)
+        text = _FLAG.sub(r'`\g<0>`', _in_words(meaning(item), words))
         rows.append((f'`--{item.name}`', default, f'{text} {choices}'.strip()))
     if rows or name in METHODS:
         yield from (f'## {words.heads["flags"]}', '')
     yield from _table(words.columns, rows)
     if name in METHODS:
-        yield from (words.common, '')
+        others = [f'`{value}`' for (flag, value), meant in VALUES.items()
+                  if flag == 'tuner_type' and meant == name]
+        if others:
+            yield from (words.spelled.format(name, ', '.join(others)), '')
+        yield from (words.common if METHODS[name].has_targets else words.common_without_targets, '')
     config = PAGES[name].config
     if not rows and name not in METHODS and config is not None:
         yield from (f'## {words.heads["flags"]}', '')

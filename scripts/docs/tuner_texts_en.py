@@ -301,14 +301,14 @@ TEXTS = {
     'prompt_tuning': {
         'what': (
             'A prompt that is learnt instead of written. One frozen model serves any number of tasks, and each '
-            'costs some kilobytes. The larger the model, the nearer it comes to full training.'),
+            'costs about a hundred kilobytes. The larger the model, the nearer it comes to full training.'),
         'memory': (
             'v D weights with their 16 bytes. The backward pass still goes through the whole model, and each row '
             'is v tokens longer.'),
         'not_where': 'Small models and short runs.',
         'pitfall': (
             'The paper takes a learning rate of 0.3 and tens of thousands of steps; with 1e-4 hardly anything '
-            'happens. --prompt_tuning_init text with a sentence about the task starts better than random words.'),
+            'happens. `--prompt_tuning_init text` with a sentence about the task starts better than random words.'),
     },
     'p_tuning': {
         'what': (
@@ -392,8 +392,8 @@ TEXTS = {
             'last normalisation is given. The backward pass never enters the model, so that none of its '
             'activations are kept.'),
         'memory': (
-            '4 length dim weights a block with their 16 bytes, and the hidden states between blocks: the least '
-            'memory of all methods on long rows.'),
+            '4 length dim weights a block with their 16 bytes, and the hidden states between blocks. On long rows '
+            'the activations that it does without are most of the memory.'),
         'not_where': (
             'Merging (refused); much is to be learnt: it works on what the frozen blocks give. ZeRO-3 and FSDP '
             '(refused).'),
@@ -413,8 +413,8 @@ TEXTS = {
     },
     'lisa': {
         'what': (
-            'Full training of a few random blocks at a time. In the end every weight was trained, at about the '
-            'memory of an adapter, and the result is an ordinary checkpoint.'),
+            'Full training of a few random blocks at a time. In the end every weight was trained, with gradients '
+            'and moments of a fraction of them at a time, and the result is an ordinary checkpoint.'),
         'memory': (
             'Gradients and moments of embeddings, head and n blocks; moments of a block are dropped when it '
             'freezes.'),
@@ -435,7 +435,7 @@ TEXTS = {
     'galore': {
         'what': (
             'AdamW whose moments live in a small space of each gradient, which is found anew from time to time. '
-            "All weights are trained, with states the size of an adapter's."),
+            "All weights are trained, with a fraction of AdamW's states."),
         'memory': (
             '2 n r + m r numbers a matrix (m <= n) instead of 2 m n. With --galore_optim_per_parameter true '
             'gradients are dropped as they come, too.'),
@@ -479,7 +479,7 @@ TEXTS = {
             'A LoRA (or most other adapters) on weights of 4 or 8 bits: a model four times as large fits. '
             'Checkpoints are plain adapters, and --merge_lora true merges them into the 16-bit weights.'),
         'memory': (
-            'About 0.6 bytes a frozen weight at 4 bits, embeddings and head in 16 bits; the adapter as usual. A '
+            'About 0.52 bytes a frozen weight at 4 bits, embeddings and head in 16 bits; the adapter as usual. A '
             "layer's weight is built in 16 bits for each product."),
         'not_where': (
             'The model fits in 16 bits: it is quicker there and its gradients are nearer. Full training, '
@@ -519,18 +519,19 @@ LORA = {
     'PiSSA': (
         'The main directions of each weight are trained, the rest is frozen: quicker convergence than from zero. '
         'pissa_niter_16 takes seconds where the exact decomposition takes minutes. What is saved fits the base as '
-        'it was, as a LoRA of twice the rank.'),
+        'it was, as a LoRA of twice the rank. Like all starts below it needs whole weights: ZeRO-3 and FSDP are '
+        'refused; those that change the base refuse quantised weights, too.'),
     'OLoRA': "An orthonormal start, cheaper to compute than PiSSA's. Saved as PiSSA.",
     'LoftQ': (
         'For models of few bits: the adapter starts as what the quantisation lost. It has no value of '
         '--init_weights, since peft replaces the base by a quantised one that must be saved beside the adapter. In '
         "Python: `LoraConfig(init_lora_weights='loftq', loftq_config=LoftQConfig(loftq_bits=4))`, handed to peft "
-        'unchanged.'),
+        'unchanged; peft computes it on a GPU, and it was not tried here.'),
     'EVA': (
         'The rows themselves say which directions matter, and ranks move to the layers where they explain most '
         '(--eva_rho). It starts as the base model and leaves the base as it is.'),
     'CorDA': (
-        '--corda_method ipm adapts what the rows use most, kpm what they use least, which keeps the knowledge in '
+        '`--corda_method ipm` adapts what the rows use most, kpm what they use least, which keeps the knowledge in '
         'them: give rows of what must not be lost. Saved as PiSSA.'),
     'LoRA-GA': (
         'The first step goes where full training would go. The gradient of every adapted weight is in memory at '
