@@ -50,6 +50,20 @@ def test_both_languages_say_the_same(name):
     assert not re.search(r'[\u4e00-\u9fff]', english.replace('[中文]', ''))
 
 
+def test_no_translation_is_left_over(monkeypatch):
+    used = set()
+
+    class Seen(dict):
+        def __getitem__(self, text):
+            used.add(text)
+            return super().__getitem__(text)
+    known = PAGES.tuner_texts_zh.MEANINGS
+    monkeypatch.setattr(PAGES.tuner_texts_zh, 'MEANINGS', Seen(known))
+    for name in NAMES:
+        PAGES.page(name, PAGES.ZH)
+    assert not known.keys() - used
+
+
 def test_every_flag_of_a_method_is_on_its_page():
     for name in METHODS:
         assert set(PAGES.flags_of(name)) >= set(METHODS[name].shared)
@@ -59,12 +73,16 @@ def test_every_flag_of_a_method_is_on_its_page():
     assert own == set(both) and len(own) == len(both)
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if PAGES.shell(name)])
+COMMANDS = {name: PAGES.shell(name) for name in NAMES if PAGES.shell(name)}
+COMMANDS |= {title: [*PAGES.shell('lora'), *how.split()] for title, how, _, _ in PAGES.tuner_texts.LORA}
+
+
+@pytest.mark.parametrize('name', COMMANDS)
 def test_the_command_of_a_page_breaks_no_rule(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path('train.jsonl').write_text('{"query": "a", "response": "b"}\n')
     try:
-        args, _ = parse(SftArguments, PAGES.shell(name)[1:])
+        args, _ = parse(SftArguments, COMMANDS[name][1:])
     except ArgumentsError as e:
         pytest.fail(str(e))
     assert not [problem for problem in rules.check(args) if 'pip install' not in problem]

@@ -111,8 +111,8 @@ PAGES = {
         'title': 'BOFT',
         'paper': 'Liu et al. 2024, arXiv 2311.06243',
         'formula': (
-            "W' = W R_1 P_1 R_2 P_2 ... R_m          R_i block-diagonal and orthogonal, P_i permutations",
-            'as oft, with m factors',
+            "W' = diag(s) W R_1 P_1 R_2 P_2 ... R_m          R_i block-diagonal and orthogonal, P_i permutations",
+            'R_i from blocks [b, b] as in oft; s [out] is trained and starts at one',
         ),
         'start': 'base',
         'config': ('peft', 'BOFTConfig', {
@@ -361,7 +361,7 @@ PAGES = {
         'paper': '',
         'formula': (
             "W' = W + s f(W)",
-            'f: A [in, r], depth layers on either side of a nonlinear function, B [r, in]',
+            'f, over the columns of W: A [r, out], depth layers [r, r] on either side, B [out, r], nonlinear between',
         ),
         'start': 'base',
         'config': ('peft', 'PeanutConfig', {
@@ -779,8 +779,8 @@ LORA = (
      'A, B = the first r singular vectors and values of W;   W frozen = W - s B A'),
     ('OLoRA', '--init_weights olora', 'Büyükakyüz 2024',
      'A, B from the QR decomposition of W;   W frozen = W - s B A'),
-    ('LoftQ', '', 'Li et al. 2023',
-     'A, B such that quantised W + s B A is near W'),
+    ('LoftQ', '--quant_bits 4 --init_weights loftq', 'Li et al. 2023',
+     'Q = the numbers that quantised W stands for;   B A at the start = best approximation of rank r of W - Q'),
     ('EVA', '--init_weights eva', 'Paischer et al. 2024',
      "A = main directions of the layer's inputs over --eva_rows rows, B = 0"),
     ('CorDA', '--init_weights corda', 'Yang et al. 2024',

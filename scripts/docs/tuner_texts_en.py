@@ -88,12 +88,13 @@ TEXTS = {
             'OFT as a butterfly: small blocks with permutations between them reach rotations over the whole layer, '
             'with fewer weights than one factor of large blocks.'),
         'memory': (
-            'm in (b - 1) / 2 weights a layer and their 16 bytes; rotations of size [in, in] are multiplied with '
-            'the weight in each step.'),
+            'm in b + out weights a layer (peft keeps whole blocks and a scale for each output) and their 16 '
+            'bytes; rotations of size [in, in] are multiplied with the weight in each step.'),
         'not_where': 'As oft, and slower still.',
         'pitfall': (
             'Give a block size or a number of blocks, and 0 for the other; with m factors 2^(m-1) of the blocks '
-            'must fit into a layer.'),
+            'must fit into a layer. Where peft can not build its CUDA extension (on a CPU, without ninja) it sets '
+            'm to 1 with a warning.'),
     },
     'hra': {
         'what': (
@@ -121,8 +122,9 @@ TEXTS = {
             'A sum of random, frozen bases, scaled by trained diagonals: full rank with about the weights of a '
             'LoRA. For tasks where LoRA stays behind full training whatever its rank.'),
         'memory': (
-            'About the weights of a LoRA with their 16 bytes; the frozen bases stay on the device and the '
-            'difference [out, in] is put together in each step.'),
+            'About min(out, in)^2 / r + min(out, in) weights a layer, those of a LoRA of rank 32 in square layers '
+            'of 2048, with their 16 bytes; the frozen bases stay on the device and the difference [out, in] is put '
+            'together in each step.'),
         'not_where': 'Memory is short.',
         'pitfall': "A smaller rank means more bases and more trained weights: the other way round than LoRA's.",
     },
@@ -240,8 +242,8 @@ TEXTS = {
             'The change of a weight is a small network of the weight itself, so that at the same number of weights '
             'it can say more than a product of two free matrices.'),
         'memory': (
-            '2 r in weights a layer (and r^2 for each inner layer) with their 16 bytes; f runs over the whole '
-            'weight, whose hidden activations [out, r] are kept.'),
+            '2 r out weights a layer (and r^2 for each inner layer) with their 16 bytes; f runs over the whole '
+            'weight, and its hidden activations [in, r] are kept.'),
         'not_where': 'Speed matters: a network runs over every weight in each step. Quantised weights.',
     },
     'psoft': {
@@ -519,14 +521,14 @@ LORA = {
     'PiSSA': (
         'The main directions of each weight are trained, the rest is frozen: quicker convergence than from zero. '
         'pissa_niter_16 takes seconds where the exact decomposition takes minutes. What is saved fits the base as '
-        'it was, as a LoRA of twice the rank. Like all starts below it needs whole weights: ZeRO-3 and FSDP are '
-        'refused; those that change the base refuse quantised weights, too.'),
+        'it was, as a LoRA of twice the rank. Like olora, eva, corda and lora-ga it needs whole weights: ZeRO-3 '
+        'and FSDP are refused; those that change the base refuse quantised weights, too.'),
     'OLoRA': "An orthonormal start, cheaper to compute than PiSSA's. Saved as PiSSA.",
     'LoftQ': (
-        'For models of few bits: the adapter starts as what the quantisation lost. It has no value of '
-        '--init_weights, since peft replaces the base by a quantised one that must be saved beside the adapter. In '
-        "Python: `LoraConfig(init_lora_weights='loftq', loftq_config=LoftQConfig(loftq_bits=4))`, handed to peft "
-        'unchanged; peft computes it on a GPU, and it was not tried here.'),
+        'For models of few bits: the adapter starts as what the quantisation took away, so that training begins '
+        'nearer to the model of 16 bits. The adapter belongs to this quantised base: loaded on another, or merged '
+        'into the 16-bit weights, it is refused. Details: [training on quantised '
+        'weights](../quantised_training.md#methods).'),
     'EVA': (
         'The rows themselves say which directions matter, and ranks move to the layers where they explain most '
         '(--eva_rho). It starts as the base model and leaves the base as it is.'),

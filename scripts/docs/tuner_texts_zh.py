@@ -69,9 +69,13 @@ TEXTS = {
     },
     'boft': {
         'what': '蝶形结构的 OFT：小块之间用置换连接，以比单个大块更少的参数达到整层的旋转。',
-        'memory': '每层 m in (b - 1) / 2 个权重、每个 16 字节；每步都把 [in, in] 的旋转乘到权重上。',
+        'memory': (
+            '每层 m in b + out 个权重（peft 保存整个块，另有每个输出的缩放）、每个 16 字节；每步都把 [in, in] 的旋'
+            '转乘到权重上。'),
         'not_where': '同 oft，而且更慢。',
-        'pitfall': '块大小与块数只给一个，另一个写 0；m 个因子时，一层的输入至少要有 2^(m-1) 块。',
+        'pitfall': (
+            '块大小与块数只给一个，另一个写 0；m 个因子时，一层的输入至少要有 2^(m-1) 块。peft 无法编译其 CUDA 扩展'
+            '时（CPU 上、没有 ninja），会给出警告并把 m 设为 1。'),
     },
     'hra': {
         'what': '由若干反射组成的旋转：介于 LoRA（差值低秩）与 OFT（正交）之间，每个反射一个向量。',
@@ -90,7 +94,9 @@ TEXTS = {
         'what': (
             '随机冻结的基之和，由训练的对角阵缩放：以大约 LoRA 的参数量得到满秩。适合无论多大秩 LoRA 都不如全参训练'
             '的任务。'),
-        'memory': '参数量与 LoRA 相当、每个 16 字节；冻结的基占着显存，每步还要拼出差值 [out, in]。',
+        'memory': (
+            '每层约 min(out, in)^2 / r + min(out, in) 个权重（2048 的方阵时同秩为 32 的 LoRA）、每个 16 字节；冻结'
+            '的基占着显存，每步还要拼出差值 [out, in]。'),
         'not_where': '显存紧张时。',
         'pitfall': '秩越小，基越多、训练的参数越多：与 LoRA 相反。',
     },
@@ -175,7 +181,7 @@ TEXTS = {
     'peanut': {
         'what': '权重的改变量是以权重本身为输入的一个小网络，因此同样的参数量能表达的比两个自由矩阵的乘积更多。',
         'memory': (
-            '每层 2 r in 个权重（每个内层再加 r^2）、每个 16 字节；f 作用于整个权重，其隐藏激活 [out, r] 要保留。'),
+            '每层 2 r out 个权重（每个内层再加 r^2）、每个 16 字节；f 作用于整个权重，其隐藏激活 [in, r] 要保留。'),
         'not_where': '看重速度时：每步都要在每个权重上运行一个网络。量化权重上。',
     },
     'psoft': {
@@ -386,13 +392,12 @@ LORA = {
         '从零开始的 B 用比 A 大的学习率。常用 10 到 16；同时把 --learning_rate 略微调低。可配各种 AdamW 与 Muon。'),
     'PiSSA': (
         '训练每个权重的主方向，冻结其余部分：比从零开始收敛快。精确分解要几分钟，pissa_niter_16 只要几秒。保存的内'
-        '容适用于原来的基座，是两倍秩的 LoRA。与下面各种初始化一样需要完整的权重：会拒绝 ZeRO-3 与 FSDP；会改变基座'
-        '的也拒绝量化权重。'),
+        '容适用于原来的基座，是两倍秩的 LoRA。与 olora、eva、corda、lora-ga 一样需要完整的权重：会拒绝 ZeRO-3 与 '
+        'FSDP；会改变基座的也拒绝量化权重。'),
     'OLoRA': '正交的起点，计算比 PiSSA 便宜。保存方式同 PiSSA。',
     'LoftQ': (
-        '用于低位数的模型：适配器从量化损失的部分开始。--init_weights 没有它的取值，因为 peft 会把基座换成量化过的'
-        "、必须与适配器一起保存的版本。在 Python 中：`LoraConfig(init_lora_weights='loftq', "
-        'loftq_config=LoftQConfig(loftq_bits=4))`，原样交给 peft；peft 在 GPU 上计算它，这里没有试过。'),
+        '用于低位数的模型：适配器从量化丢掉的部分开始，训练的起点因此更接近 16 位的模型。适配器属于这一量化基座：加'
+        '载到别的基座或合并进 16 位权重会被拒绝。详见[在量化权重上训练](../quantised_training_zh.md#方法)。'),
     'EVA': '由数据决定哪些方向重要，秩移到解释得最多的层（--eva_rho）。起点是原模型，基座不变。',
     'CorDA': '`--corda_method ipm` 调整数据用得最多的方向，kpm 调整用得最少的，以保留其中的知识。保存方式同 PiSSA。',
     'LoRA-GA': (
@@ -411,10 +416,10 @@ MEANINGS = {
     'learning rate of adapters on embeddings.': '词嵌入上的适配器的学习率。',
     'Scale by alpha / sqrt(rank) (rsLoRA).': '按 alpha / sqrt(秩) 缩放（rsLoRA）。',
     'Train magnitude and direction apart (DoRA).': '长度与方向分开训练（DoRA）。',
-    'Start of the adapter: true, false, gaussian, orthogonal, mica, pissa, pissa_niter_N, olora, or from '
-    'training rows: eva, corda, lora-ga; for miss true or bat. docs/lora.md':
-        '初始化：true、false、gaussian、orthogonal、mica、pissa、pissa_niter_N、olora，或由训练数据得出：eva、'
-        'corda、lora-ga；miss 为 true 或 bat。见 docs/lora_zh.md。',
+    'Start of the adapter: true, false, gaussian, orthogonal, mica, pissa, pissa_niter_N, olora, with '
+    '--quant_bits loftq, or from training rows: eva, corda, lora-ga; for miss true or bat. docs/lora.md':
+        '初始化：true、false、gaussian、orthogonal、mica、pissa、pissa_niter_N、olora，与 --quant_bits 同用的 '
+        'loftq，或由训练数据得出：eva、corda、lora-ga；miss 为 true 或 bat。见 docs/lora_zh.md。',
     'JSON map of other ranks: {"q_proj": 16, "layers.0..*": 4}. A key is a regular expression for the end '
     'of a module name; the first counts.':
         '其他秩的 JSON：{"q_proj": 16, "layers.0..*": 4}。键是匹配模块名结尾的正则表达式，先匹配的生效。',

@@ -8,8 +8,8 @@ vector, a constant or left out.
 DEFT: ``(I - P relu(P)^T) W + P R`` with P [out, r] and R [r, in] trained, R starting so that W is unchanged up to
 rounding. With qr the orthogonal basis of P takes the place of P.
 
-PEANuT (weight-aware neural tweakers): ``W + s f(W)`` with a small network f: A [in, r], ``depth`` layers on either
-side, B [r, in], between them a nonlinear function.
+PEANuT (weight-aware neural tweakers): ``W + s f(W)`` with a small network f over the columns of W: A [r, out],
+``depth`` layers on either side, B [out, r], between them a nonlinear function.
 """
 
 from __future__ import annotations
