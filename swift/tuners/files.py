@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,8 @@ def check_peft_weights(folder: Path, config: Mapping[str, Any], base: Mapping[st
                 continue
             if name is not None and _equal(weights.get_tensor(key), own[name]):
                 continue
+            if name is not None and config.get('ensure_weight_tying') and _is_twin(weights, key, saved):
+                continue
             problem = f'belongs to no adapter of the kind {kind}' if name is None else (
                 "would replace one of the base model or of another adapter")
             raise UsageError(f'{folder / WEIGHTS} holds a weight {key!r}, which {problem}. Nothing was loaded.')
@@ -163,6 +165,13 @@ def _plain(key: str) -> str:
     """The name of a weight in the base model without what peft puts around and into it."""
     parts = key.removeprefix('base_model.model.').split('.')
     return '.'.join(part for part in parts if part not in ('base_layer', 'original_module'))
+
+
+def _is_twin(weights: safe_open, key: str, saved: Sequence[str]) -> bool:
+    """Whether it is the other end of a tied table of which one end is trained whole: the same numbers."""
+    tensor = weights.get_tensor(key)
+    return any(_equal(tensor, weights.get_tensor(other)) for other in weights.keys()  # noqa: SIM118
+               if other != key and other.endswith('.weight') and any(word in other for word in saved))
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

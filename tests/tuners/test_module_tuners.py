@@ -473,6 +473,6 @@ def test_neftune_beside_others_saved_and_merged(llama, tmp_path):
 def test_what_can_not_be_merged_says_so_and_changes_nothing(config):
     model = Swift.prepare_model(Encoder(), config)
     before = model(hidden(1, 2, 8))
-    with pytest.raises(UsageError, match=f'type {config.swift_type} .* can not become part of'):
+    with pytest.raises(UsageError, match=f'type {config.swift_type} can not become part of'):
         Swift.merge_and_unload(model)
     assert torch.equal(model(hidden(1, 2, 8)), before)

@@ -8,7 +8,6 @@ has no step for it any more: its layers are put in here, once the weights are th
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +106,6 @@ def loading_options(quant: QuantArgs, stored: str | None, dtype: torch.dtype, *,
     if quant.method == 'hqq' and not available('hqq'):
         raise MissingExtraError(f'--quant_bits {quant.quant_bits} (hqq) needs the package hqq, which is not installed. '
                                 'Install it with: pip install hqq')
-    if stored == 'bitsandbytes' or quant.method == 'bnb':
-        # An import that tells of a kernel nobody asked for, and a line a layer about casts that are meant to be
-        logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
     if stored == 'mxfp4' and training:
         return {'quantization_config': Mxfp4Config(dequantize=True)}
     if quant.method != 'bnb':

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from swift.llm.args.groups import ModelArgs, TemplateArgs
 
 if TYPE_CHECKING:
-    from swift.llm.model.new_tokens import words_of
     from swift.llm.template.encode import Template
 
 THINKING_FLAGS: dict[str, dict[str, Any]] = {
@@ -26,6 +25,7 @@ def template_of(model: ModelArgs, args: TemplateArgs, *, task: Literal['sft', 'p
         SwiftError: its files can't be fetched or read.
     """
     from swift.llm.model.load import ResolvedModel, load_tokenizer, resolve_model
+    from swift.llm.model.new_tokens import words_of
     from swift.llm.template.encode import make_template
     folder = Path(model.model).expanduser()
     tokenizer_only = folder.is_dir() and not (folder / 'config.json').exists()
