@@ -12,7 +12,7 @@ folder = sys.argv[1] if len(sys.argv) > 1 else 'output/loop'
 base = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
                                     num_attention_heads=4, num_key_value_heads=2))
 model = Swift.prepare_model(base, {
-    'lora': LoraConfig(r=8, target_modules=['q_proj', 'v_proj']), 'adapter': AdapterConfig(adapter_length=16)})
+    'attention': LoraConfig(r=8, target_modules=['q_proj', 'v_proj']), 'mlp': AdapterConfig(adapter_length=16)})
 print(Swift.get_trainable_parameters(model))
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
 rows = (torch.arange(16)[:, None] * 3 + torch.arange(12)) % 64  # each token is the one before it and one
@@ -25,5 +25,5 @@ for step in range(40):
         print(f'step {step + 1}: loss {loss.item():.3f}')
 Swift.save_pretrained(model, folder)
 model = Swift.from_pretrained(model.unload(), folder)
-Swift.set_active(model, ['adapter'])
+Swift.set_active(model, ['mlp'])
 print(f'{folder}: {", ".join(Swift.active(model))} alone has a loss of {model(input_ids=rows, labels=rows).loss:.3f}')

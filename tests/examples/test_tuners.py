@@ -30,7 +30,7 @@ def test_a_loop_of_your_own(tmp_path, monkeypatch, capsys):
     losses = [float(number) for number in re.findall(r'loss (?:of )?(\d+\.\d+)', capsys.readouterr().out)]
     assert len(losses) == 5 and losses[3] < losses[0] < 4.2
     assert losses[3] < losses[4] < 4.3, 'one alone is not both'
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {'lora', 'adapter'}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {'attention', 'mlp'}
     assert len(re.findall(r'^\S', (FOLDER / 'loop.py').read_text(), re.M)) < 30
 
 
