@@ -108,7 +108,11 @@ class Tokeniser:
             self._forbidden[_ASSISTANT, self._ids[token]] = token not in in_answers
         self._forbidden[_CONTROL] = False
         self._suspects = self._forbidden.any(axis=0)
-        self._quick = ByteLevel.of(tokenizer, self._forbidden)
+
+    @functools.cached_property
+    def _quick(self) -> ByteLevel | None:
+        """Made when rows are encoded: it takes a quarter of a second, and many templates are only compared as text."""
+        return ByteLevel.of(self._tokenizer, self._forbidden)
 
     def _stops(self, ends: Sequence[str]) -> tuple[frozenset[int], tuple[str, ...]]:
         ids = set() if self._tokenizer.eos_token_id is None else {self._tokenizer.eos_token_id}

@@ -58,7 +58,7 @@ def assert_same_step(one, two, before):
 # batch 2 x 2 processes x accumulation 4 takes 16 rows: the ten come as a partial step, unevenly dealt
 @pytest.mark.parametrize('more', [
     pytest.param({}, id='ddp'),
-    pytest.param({'deepspeed': 'default-zero2'}, id='zero2'),
+    pytest.param({'deepspeed': 'default-zero2'}, id='zero2', marks=pytest.mark.slow),
     pytest.param({'deepspeed': 'default-zero3'}, id='zero3', marks=pytest.mark.slow),
     pytest.param({'fsdp': 'full_shard auto_wrap',
                   'fsdp_config': '{"transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]}'}, id='fsdp',
