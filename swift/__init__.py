@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from swift.utils.lazy import lazy_names
@@ -14,6 +15,10 @@ if TYPE_CHECKING:  # for editors and type checkers; a test compares it with _EXP
     from swift.llm.pipelines.sft import pt_main, sft_main
     from swift.llm.protocol import InferRequest, RequestConfig
     from swift.tuners.api import LoraConfig, Swift
+
+# Before anything imports peft, which imports bitsandbytes wherever it is installed: that tells of a kernel which nobody
+# asked for, and with 8 bits has a line a layer about casts that are meant to be.
+logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
 
 _EXPORTS = {
     'Swift': 'swift.tuners.api', 'LoraConfig': 'swift.tuners.api',

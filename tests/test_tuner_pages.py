@@ -131,7 +131,7 @@ def test_figures_are_those_of_the_benchmark(tmp_path, monkeypatch):
     folder = tmp_path / 'benchmarks'
     folder.mkdir()
     (folder / 'tuners_cpu.json').write_text(
-        '{"about": {}, "rows": [{"method": "lora, DoRA", "trained_%": 0.456, "tokens_per_second": 812.5, '
+        '{"about": {"shape": "x"}, "rows": [{"method": "lora, DoRA", "trained_%": 0.456, "tokens_per_second": 812.5, '
         '"memory_gib": 1.25, "last_loss": 2.125}, {"method": "lora_llm", "last_loss": 3}, {"method": "lora", '
         '"error": "x"}]}')
     monkeypatch.setattr(PAGES, 'DOCS', tmp_path)

@@ -30,10 +30,11 @@ import transformers
 from torch import nn
 from transformers import AutoModelForCausalLM, Qwen2Config, TrainingArguments
 
-from swift.llm.args.groups import MethodArgs, TunerArgs
+from swift.llm.args.groups import MethodArgs, QuantArgs, TunerArgs
 from swift.llm.args.optimizing import OptimizingArgs
 from swift.llm.args.tuner_types import METHODS
 from swift.llm.model.adapt import adapt, step_hook
+from swift.llm.model.quantize import finish, loading_options
 from swift.trainers.build import enable_recompute
 from swift.trainers.optimizers import OptimizerPlan, block_schedule, make_optimizer
 from swift.tuners.api import Swift, base_model
@@ -66,6 +67,7 @@ class Variant:
     method: dict[str, Any] = dataclasses.field(default_factory=dict)
     optim: str = 'adamw_torch'
     optimizing: dict[str, Any] = dataclasses.field(default_factory=dict)
+    quant: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def variants() -> dict[str, Variant]:
@@ -73,6 +75,7 @@ def variants() -> dict[str, Variant]:
     lora = {'tuner_type': 'lora'}
     return table | {
         'lora, rsLoRA': Variant({**lora, 'use_rslora': True}), 'lora, DoRA': Variant({**lora, 'use_dora': True}),
+        'lora, 4 bits': Variant(lora, quant={'quant_bits': 4}), 'lora, 8 bits': Variant(lora, quant={'quant_bits': 8}),
         'lora, no dropout': Variant({**lora, 'lora_dropout': 0.0}),
         'full': Variant({'tuner_type': 'full'}),
         'full, GaLore': Variant({'tuner_type': 'full'}, optim='galore'),
@@ -93,11 +96,22 @@ def random_model(shape: str, device: str, dtype: torch.dtype) -> nn.Module:
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation='sdpa')
 
 
-def demo_model() -> tuple[nn.Module, Any]:
+def quantised(model: nn.Module, quant: QuantArgs) -> nn.Module:
+    """The same weights in few bits. They are quantised while they are loaded, so they are written to disk before."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        options = loading_options(quant, None, model.dtype, training=True)
+        loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype, device_map={'': model.device},
+                                                      attn_implementation='sdpa', **options)
+    return finish(loaded, quant, None, model.dtype)
+
+
+def demo_model(variant: Variant) -> tuple[nn.Module, Any]:
     from swift.llm.args.groups import ModelArgs
     from swift.llm.model.load import load_model
 
-    loaded = load_model(ModelArgs(model_type='smollm2-135m-instruct', torch_dtype='float32'), training=True)
+    loaded = load_model(ModelArgs(model_type='smollm2-135m-instruct', torch_dtype='float32'), training=True,
+                        quant=QuantArgs(**variant.quant))
     return loaded.model, loaded.tokenizer
 
 
@@ -202,6 +216,8 @@ def on_gpu(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         # some methods leave tensors in caches of peft: what is there before a row does not count in it
         before = 0.0 if device is None else torch.accelerator.memory_allocated() / 2**30
         model = random_model(args.shape, str(device or 'cpu'), torch.bfloat16 if device else torch.float32)
+        if variant.quant:
+            model = quantised(model, QuantArgs(**variant.quant))
         row = {'method': name} | attempt(model, lines, variant, args)
         if 'memory_gib' in row:
             row['memory_gib'] = round(row['memory_gib'] - before, 2)
@@ -233,9 +249,10 @@ def on_cpu(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def child(args: argparse.Namespace) -> None:
-    model, tokenizer = demo_model()
+    variant = variants()[args.child]
+    model, tokenizer = demo_model(variant)
     lines = real_lines(tokenizer, args.data, args.length, args.steps)
-    print(json.dumps(attempt(model, lines, variants()[args.child], args)))
+    print(json.dumps(attempt(model, lines, variant, args)))
 
 
 def on_meta(args: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -37,6 +37,7 @@ FOLDER = DOCS / 'tuners'
 BENCHMARKS = ('tuners_cpu.json', 'tuners_h100.json')
 # pages of no method by name -> their rows in the benchmark
 ROWS = {'full': ('full',), 'galore': ('full, GaLore',), 'apollo': ('full, APOLLO', 'full, APOLLO-Mini'),
+        'qlora': ('lora', 'lora, 4 bits', 'lora, 8 bits', 'lora, 4 bits, shape qwen2.5-7b'),
         'muon': ('full, Muon',), 'lisa': ('full, LISA',), 'badam': ('full, BAdam',)}
 # what stands before the help of a flag that is not one of MethodArgs or OptimizingArgs, where all have it
 _TITLES = re.compile(r'(LoRA\+?|Full training|Models that read more than text|NEFTune): ')
@@ -275,9 +276,10 @@ def _measured(name: str, words: Words) -> Iterator[str]:
     rows = []
     for path in (DOCS / 'benchmarks' / file for file in BENCHMARKS):
         if path.is_file():
-            measured = json.loads(path.read_text(encoding='utf-8'))['rows']
-            rows += [(f'[{path.stem.removeprefix("tuners_")}](../benchmarks/{path.name})', *_figures(row))
-                     for row in measured if 'last_loss' in row and _is_of(row['method'], name)]
+            found = json.loads(path.read_text(encoding='utf-8'))
+            learns = not found['about']['shape'].startswith('qwen')  # the loss of random weights tells nothing
+            rows += [(f'[{path.stem.removeprefix("tuners_")}](../benchmarks/{path.name})', *_figures(row, learns))
+                     for row in found['rows'] if 'last_loss' in row and _is_of(row['method'], name)]
     if rows:
         yield from (f'## {words.heads["measured"]}', '', *_table(words.measured, rows))
 
@@ -286,10 +288,10 @@ def _is_of(row: str, name: str) -> bool:
     return row in ROWS[name] if name in ROWS else row.partition(',')[0] == name
 
 
-def _figures(row: dict) -> Iterator[str]:
+def _figures(row: dict, learns: bool) -> Iterator[str]:
     yield row['method']
     for key in ('trained_%', 'tokens_per_second', 'memory_gib', 'last_loss'):
-        yield f'{row[key]:g}' if key in row else ''
+        yield f'{row[key]:g}' if key in row and (learns or key != 'last_loss') else ''
 
 
 # ------------------------------------------------------------------------------------------------------------ examples

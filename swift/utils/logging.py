@@ -8,9 +8,6 @@ import sys
 from swift.utils import env
 
 _FORMAT = '[%(levelname)s:swift] %(message)s'
-# peft imports it wherever it is installed, and it tells of a kernel that nobody asked for; with 8 bits it has a line
-# a layer about casts that are meant to be
-logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
 
 
 def get_logger() -> logging.Logger:
