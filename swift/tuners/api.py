@@ -106,14 +106,15 @@ class Swift:
             if isinstance(one, PeftConfig):
                 model = _add_peft(model, name, one, batches, weights)
         ours = {name: one for name, one in configs.items() if isinstance(one, NativeConfig)}
-        if any(one.freezes for one in ours.values()) and _is_trained_whole(model):
-            base_model(model).requires_grad_(False)
-        if ours and not isinstance(model, SwiftModel):
-            model = SwiftModel(model)
         for name, one in ours.items():
-            model.add_tuner(name, one)
-        if active or len(configs) > 1:
-            Swift.set_active(model, [*active, *configs])
+            model = _add_native(model, name, one)
+        if ours or active or len(configs) > 1:
+            try:
+                Swift.set_active(model, [*active, *configs])
+            except UsageError:
+                for name in ours:
+                    model.remove_tuner(name)
+                raise
         return model
 
     @staticmethod
@@ -148,7 +149,7 @@ class Swift:
                 model = _load_native(model, places[name], name, configs[name], is_trainable=is_trainable)
             else:
                 model = _load_peft(model, places[name], name, is_trainable=is_trainable)
-        if active or len(configs) > 1:
+        if active or len(configs) > 1 or isinstance(model, SwiftModel):
             Swift.set_active(model, active or list(configs))
         return model
 
@@ -258,6 +259,8 @@ class Swift:
             raise UsageError('Swift.merge takes adapters of peft; those of ours are merged for good by '
                              'Swift.merge_and_unload, or not at all.')
         inner = _peft_of(model)
+        if inner is None:  # nothing is active, or there is nothing
+            return
         check_mergeable(inner, names)
         check_untied(inner)
         merge_layers_reversibly(inner, names)
@@ -265,7 +268,8 @@ class Swift:
     @staticmethod
     def unmerge(model: Adapted) -> None:
         """Take out again what :meth:`merge` added; the base weights are then bit-equal to what they were."""
-        unmerge_layers(_peft_of(model))
+        if (inner := _peft_of(model)) is not None:
+            unmerge_layers(inner)
 
     # ---- figures and formats
 
@@ -406,8 +410,18 @@ def _wanted(folder: Path, choice: str | Sequence[str] | Mapping[str, str] | None
     return {name: name for name in files.adapters_in(folder) or [files.DEFAULT]}
 
 
-def _load_native(model: nn.Module, folder: Path, name: str, values: dict, *, is_trainable: bool) -> Adapted:
-    model = Swift.prepare_model(model, {name: files.native_from(folder, values)})
+def _add_native(model: nn.Module, name: str, config: NativeConfig) -> SwiftModel:
+    """Build a tuner of ours on a model that it freezes, if no adapter has; it is not in effect yet."""
+    if config.freezes and _is_trained_whole(model):
+        base_model(model).requires_grad_(False)
+    if not isinstance(model, SwiftModel):
+        model = SwiftModel(model)
+    model.add_tuner(name, config)
+    return model
+
+
+def _load_native(model: nn.Module, folder: Path, name: str, values: dict, *, is_trainable: bool) -> SwiftModel:
+    model = _add_native(model, name, files.native_from(folder, values))
     try:
         files.load_native(folder, model.tuner_state(name))
     except SwiftError:

@@ -11,7 +11,7 @@ from peft.tuners.osf.layer import OSFLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from swift.utils.errors import NonFiniteError, UsageError
+from swift.utils.errors import NonFiniteError, SwiftError, UsageError
 
 # What they add depends on the input, or is a bias that most layers don't have.
 _NOT_IN_WEIGHTS = (PeftType.ADAPTION_PROMPT, PeftType.BEFT, PeftType.LILY, PeftType.SHADOW)
@@ -40,7 +40,7 @@ def merge_layers_reversibly(model: nn.Module, adapter_names: Sequence[str]) -> N
                 _ORIGINALS[layer] = {key: weight.detach().to('cpu', copy=True)
                                      for key, weight in layer.get_base_layer().named_parameters()}
             _merge(name, layer, adapter_names)
-    except NonFiniteError:
+    except SwiftError:
         unmerge_layers(model)
         raise
 
@@ -56,13 +56,17 @@ def unmerge_layers(model: nn.Module) -> None:
 
 def check_mergeable(model: PeftModel | None, adapter_names: Sequence[str]) -> None:
     """Raises:
-        UsageError: one of these adapters has no place in the weights.
+        UsageError: one of these adapters has no place in the weights, or the weights are quantised.
     """
     for name in adapter_names:
         config = model.peft_config.get(name) if model is not None else None
         if config is not None and (config.is_prompt_learning or config.peft_type in _NOT_IN_WEIGHTS):
             raise UsageError(f'An adapter of the type {config.peft_type.value.lower()} can not become part of the '
                              'weights. Use it as it is.')
+    for name, layer in adapted_layers(model) if model is not None and adapter_names else ():
+        if any(not weight.is_floating_point() for weight in layer.get_base_layer().parameters()):
+            raise UsageError(f'{name} has quantised weights, which an adapter can not be added to. Load the adapter '
+                             'onto the model with its 16-bit weights and merge it there.')
 
 
 def adapted_layers(model: nn.Module) -> list[tuple[str, BaseTunerLayer]]:
@@ -104,6 +108,8 @@ def _merge(name: str, layer: BaseTunerLayer, adapter_names: Sequence[str]) -> No
     try:
         layer.merge(safe_merge=True, adapter_names=list(adapter_names))
     except ValueError as e:
+        if 'NaN' not in str(e):
+            raise SwiftError(f'{name} can not be merged: {e}') from e
         raise NonFiniteError(f'Merging the adapter would give NaN or Inf in {name}; nothing was merged into a '
                              'file.') from e
     finally:

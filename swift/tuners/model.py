@@ -77,7 +77,7 @@ class SwiftModel(nn.Module):
     # ---- tuners by name
 
     def add_tuner(self, name: str, config: NativeConfig) -> None:
-        """Build a tuner and put it into effect beside the others.
+        """Build a tuner; :meth:`set_tuners` puts it into effect.
 
         Raises:
             UsageError: the name is taken, or the settings don't fit the model.
@@ -87,7 +87,6 @@ class SwiftModel(nn.Module):
         with self._detached():  # built on the model itself, not on what others made of it
             self.tuners[name] = _Adapter(self.get_base_model(), config).train(self.training)
         self.configs[name] = config
-        self._set(self._active + [name])
 
     @property
     def active_tuners(self) -> list[str]:
@@ -98,7 +97,7 @@ class SwiftModel(nn.Module):
         """Put just these tuners of ours into effect.
 
         Raises:
-            UsageError: there is no tuner of this name.
+            UsageError: there is no tuner of this name, or two of these exclude each other.
         """
         for name in names:
             if name not in self.configs:
@@ -106,9 +105,30 @@ class SwiftModel(nn.Module):
         self._set([name for name in self.configs if name in names])
 
     def _set(self, names: list[str]) -> None:
+        self._check_apart(names)
+        before = self._active
         self._detach()
         self._active = names
-        self._attach()
+        try:
+            self._attach()
+        except Exception:  # one does not fit this model: what was in effect is again
+            self._detach()
+            self._active = before
+            self._attach()
+            raise
+
+    def _check_apart(self, names: Sequence[str]) -> None:
+        """Raises:
+            UsageError: two tuners train a copy of one module, and only one copy can stand where it was.
+        """
+        owners: dict[str, str] = {}
+        for name in names:
+            for part in self.tuners[name].parts():
+                for key in part.copies if isinstance(part, ModuleCopies) else ():
+                    if key in owners:
+                        raise UsageError(f'{owners[key]!r} and {name!r} both train a copy of {key.replace("/", ".")}: '
+                                         'one of them can be active at a time.')
+                    owners[key] = name
 
     def _attach(self) -> None:
         base = self.get_base_model()

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from swift.tuners.api import LoraConfig, Swift, SwiftModel, base_model
 from swift.tuners.methods.part import PartConfig
 from swift.utils.errors import SwiftError, UsageError
+from swift.utils.extras import available
 
 IDS = torch.arange(12).view(2, 6)
 HEAD, NORM = PartConfig(target_modules=['lm_head']), PartConfig(target_modules=['model.norm'])
@@ -209,3 +210,44 @@ def test_lora_folders_of_ms_swift_become_plain_peft(llama, tmp_path):
         Swift.save_to_peft_format(tmp_path / 'old', tmp_path / 'other')
     with pytest.raises(UsageError, match='plain peft format already'):
         Swift.save_to_peft_format(tmp_path / 'new', tmp_path / 'other')
+
+
+def test_two_copies_of_one_module_can_be_loaded_and_take_turns(llama, tmp_path):
+    model = train(Swift.prepare_model(llama(), HEAD))
+    one = logits(model)
+    Swift.save_pretrained(model, tmp_path)
+    with pytest.raises(UsageError, match="'default' and 'second' both train a copy of lm_head"):
+        Swift.prepare_model(model, {'second': HEAD})
+    assert Swift.active(model) == ['default'] and torch.equal(logits(model), one)
+    Swift.from_pretrained(model, tmp_path, 'second')
+    assert Swift.active(model) == ['default']
+    Swift.set_active(model, ['second'])
+    assert torch.equal(logits(model), one)
+    with pytest.raises(UsageError, match='one of them can be active'):
+        Swift.activate(model, 'default')
+    assert Swift.active(model) == ['second']
+
+
+def test_merging_where_there_is_nothing_of_peft_changes_nothing(llama):
+    model = train(Swift.prepare_model(llama(), HEAD))
+    Swift.deactivate(model, 'default')
+    Swift.merge(model)
+    Swift.unmerge(model)
+    assert torch.equal(logits(model), logits(llama()))
+
+
+@pytest.mark.skipif(not available('bitsandbytes'), reason='pip install "ms-swift[quant]"')
+def test_quantised_weights_are_not_merged_into(llama):
+    from bitsandbytes.nn import Linear4bit
+
+    base = llama()
+    for block in base.model.layers:
+        packed = Linear4bit(64, 64, bias=False, compute_dtype=torch.float32)
+        packed.load_state_dict(block.self_attn.q_proj.state_dict())
+        block.self_attn.q_proj = packed.to('cpu')
+    model = Swift.prepare_model(base, LORA)
+    before = logits(model.eval())
+    for merge in (Swift.merge, Swift.merge_and_unload):
+        with pytest.raises(UsageError, match='q_proj has quantised weights, .* with its 16-bit weights'):
+            merge(model)
+    assert torch.equal(logits(model), before)

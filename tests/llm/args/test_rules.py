@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from swift.llm.args import rules
+from swift.llm.args import rules, tuner_rules
 from swift.llm.args.commands import InferArguments, PtArguments, SftArguments
 from swift.llm.args.fields import ArgumentsError
 from swift.utils import extras
@@ -195,7 +195,7 @@ def test_a_missing_package_is_told_before_anything_is_loaded(monkeypatch):
 
 @pytest.mark.parametrize('bits, package', [(4, 'bitsandbytes'), (8, 'bitsandbytes'), (3, 'hqq')])
 def test_a_missing_quantiser_is_told_before_anything_is_loaded(monkeypatch, bits, package):
-    monkeypatch.setattr(rules, 'available', lambda module: False)
+    monkeypatch.setattr(tuner_rules, 'available', lambda module: False)
     monkeypatch.setattr(extras, 'available', lambda module: False)
     (problem,) = _problems(quant_bits=bits)
     assert f'--quant_bits {bits}' in problem and package in problem and 'pip install' in problem
@@ -203,7 +203,7 @@ def test_a_missing_quantiser_is_told_before_anything_is_loaded(monkeypatch, bits
 
 
 def test_hqq_takes_the_methods_that_peft_has_for_it(monkeypatch):
-    monkeypatch.setattr(rules, 'available', lambda module: True)
+    monkeypatch.setattr(tuner_rules, 'available', lambda module: True)
     assert _problems(quant_bits=2, sft_type='vera') == []
     (problem,) = _problems(quant_bits=4, quant_method='hqq', sft_type='ia3')
     assert problem.startswith('--tuner_type ia3 does not work on weights of hqq; lora, lora_llm, longlora')

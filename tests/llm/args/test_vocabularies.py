@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swift.llm.args import aliases, rules
+from swift.llm.args import aliases, rule_parts, rules
 from swift.llm.args.commands import COMMANDS, InferArguments, SftArguments, parse
 from swift.llm.args.fields import ArgumentsError
 from swift.llm.args.parser import flags, pass_through
@@ -184,4 +184,4 @@ def test_commands_of_the_readme_are_taken(line, tmp_path):
 @pytest.mark.parametrize('value', ['default-zero2', 'default-zero3', 'zero2-offload', 'zero3-offload', 'zero2'])
 def test_presets_of_deepspeed_are_known(value):
     args, _ = parse(SftArguments, ['--deepspeed', value])
-    assert args.train.deepspeed in rules.ZERO
+    assert args.train.deepspeed in rule_parts.ZERO

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from swift.llm.args import rules
+from swift.llm.args import rules, tuner_rules
 from swift.llm.args.commands import SftArguments
 from swift.llm.args.groups import ModelArgs, QuantArgs
 from swift.llm.model.unsloth import load_with_unsloth
@@ -43,7 +43,7 @@ def unsloth(monkeypatch):
     module = ModuleType('unsloth')
     module.FastLanguageModel = FastLanguageModel
     monkeypatch.setitem(sys.modules, 'unsloth', module)
-    monkeypatch.setattr(rules, 'available', lambda name: True)
+    monkeypatch.setattr(tuner_rules, 'available', lambda name: True)
     monkeypatch.setattr(FastLanguageModel, 'calls', [])
     return FastLanguageModel
 
@@ -101,7 +101,7 @@ def test_files_are_checked_before_unsloth_sees_them(unsloth, broken, edit_config
     ({'init_weights': 'pissa'}, 'unsloth does not take --init_weights'),
     ({'quant_bits': 4, 'quant_method': 'hqq'}, 'unsloth does not take --quant_method hqq')])
 def test_what_it_does_not_have_is_refused_before_anything_is_loaded(monkeypatch, changes, text):
-    monkeypatch.setattr(rules, 'available', lambda name: True)
+    monkeypatch.setattr(tuner_rules, 'available', lambda name: True)
     problems = rules.check(SftArguments.of(**GOOD, **changes))
     assert [problem for problem in problems if text in problem], problems
 
