@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,6 +15,7 @@ from swift.utils.errors import UsageError
 
 IDS = torch.arange(12).view(2, 6)
 D, R = 12, 3
+DATA = Path(__file__).parents[1] / 'data' / 'tuners'
 FORMULAS = {  # h [n, d], rows [r, d], w [r, d], b [r], of the paper and of pyreft 0.1.0
     'LoreftIntervention': lambda h, rows, w, b: h + (h @ w.T + b - h @ rows.T) @ rows,
     'NoreftIntervention': lambda h, rows, w, b: h + (h @ w.T + b - h @ rows.T) @ rows,
@@ -145,3 +148,22 @@ def test_the_width_of_a_model_without_normalisations_is_asked_for():
     assert not torch.equal(model(x), before)
     with pytest.raises(UsageError, match="'default': an adapter of the type reft can not become part of the weights"):
         Swift.merge_and_unload(model)
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_values_and_gradients_are_those_of_pyreft(name):
+    """Recorded by ``scripts/oracles/pyreft.py``."""
+    all_of = load_file(DATA / 'pyreft.safetensors')
+    found = {key.removeprefix(f'{name}.'): tensor for key, tensor in all_of.items() if key.startswith(f'{name}.')}
+    state = {key.removeprefix('state.'): tensor for key, tensor in found.items() if key.startswith('state.')}
+    ours = Intervention(found['x'].shape[-1], 3, KINDS[name])
+    ours.load_state_dict(state)
+    x = found['x'].requires_grad_()
+    y = ours(x)
+    (y * found['weight']).sum().backward()
+    torch.testing.assert_close(y, found['y'], atol=2e-6, rtol=1e-5)
+    gradients = {'gradient.x': x.grad, **{f'gradient.{key}': p.grad for key, p in ours.named_parameters()}}
+    compared = [key for key in found if key.startswith('gradient.')]
+    assert len(compared) >= 2
+    for key in compared:
+        torch.testing.assert_close(gradients[key], found[key], atol=1e-5, rtol=1e-4)
