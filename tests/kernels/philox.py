@@ -1,6 +1,7 @@
-"""The numbers of Triton's generator, in numpy, from the definition: the oracle of the dropout mask.
+"""The dropout mask of the kernels in numpy, from its definition: the oracle.
 
-Philox4x32-10 of Salmon et al. (Parallel random numbers: as easy as 1, 2, 3, 2011); counter offset, key seed.
+Philox4x32-10 of Salmon et al. (Parallel random numbers: as easy as 1, 2, 3, 2011) with the row as its counter gives
+the key of a row; two or three folded products of 64 bits tell the columns apart.
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ def philox(offset: np.ndarray, seed: int) -> list[np.ndarray]:
     return c
 
 
-def keep_mask(seed: int, rows: int, columns: int, group: int, p: float) -> torch.Tensor:
+def _fold(x: np.ndarray, factor: int) -> np.ndarray:
+    product = x * np.uint64(factor)
+    return (product >> np.uint64(32)) ^ (product & _LOW)
+
+
+def keep_mask(seed: int, rows: int, columns: int, group: int, p: float, first_row: int = 0) -> torch.Tensor:
     """[rows, columns] bool, as swift.kernels.dropout_triton makes it."""
-    offset = np.arange(rows * columns, dtype=np.uint64).reshape(rows, columns)
-    number = philox(offset, seed)[group].astype(np.uint32).view(np.int32).astype(np.int64)
-    uniform = np.where(number < 0, -number - 1, number) * 4.6566127342e-10  # in [0, 1): the sign bit folded in
-    return torch.from_numpy(uniform >= p)
+    key = [word[:, None] for word in philox(np.arange(first_row, first_row + rows, dtype=np.uint64), seed)]
+    number = _fold(_fold(np.arange(columns, dtype=np.uint64) ^ key[0], 0xD2511F53) ^ key[1], 0xCD9E8D57)
+    if group >= 2:
+        number = _fold(number ^ key[2], 0x9E3779B1)
+    half = number & np.uint64(0xFFFF) if group % 2 else number >> np.uint64(16)
+    return torch.from_numpy(half.astype(np.int64) >= round(p * 65536))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -46,9 +48,31 @@ def test_it_is_that_of_the_definition_in_every_tile(seed, group, tile):
     assert torch.equal(in_tiles(seed, 13, 37, group, 0.3, tile), expected_mask(seed, 13, 37, group, 0.3))
 
 
-def test_rows_beyond_two_to_the_thirty_second_have_their_own_numbers():
+def test_elements_beyond_the_two_to_the_thirty_second_have_numbers_of_their_own():
     near, far = (in_tiles(3, 4, 2 ** 12, 0, 0.5, (4, 4096), first) for first in (0, 2 ** 20))
     assert 0.45 < (near == far).float().mean() < 0.55
+    assert torch.equal(far, expected_mask(3, 4, 2 ** 12, 0, 0.5, first_row=2 ** 20))
+
+
+@pytest.mark.parametrize('p', [0.01, 0.05, 0.5])
+def test_dropped_elements_do_not_know_of_each_other(p):
+    """Correlations at every distance in rows and columns (by Fourier), sums of rows and columns, and of seeds."""
+    rows, columns, chance = 1024, 896, round(p * 65536) / 65536
+    masks = {(seed, group): (~expected_mask(seed, rows, columns, group, p)).float() - chance
+             for seed in (2 ** 33 + 1, 2 ** 33 + 2, 2 ** 59 + 12345) for group in range(4)}
+    unit = rows * columns * chance * (1 - chance)
+    for dropped in masks.values():
+        spectrum = torch.fft.rfft2(dropped).abs().square() / unit
+        spectrum[0, 0] = 0
+        at_distance = torch.fft.irfft2(spectrum, s=dropped.shape)
+        at_distance[0, 0] = 0
+        assert at_distance.abs().max() * (rows * columns) ** 0.5 < 7.5  # of 917,504 normal ones: 5 expected
+        assert spectrum.max() < 25  # of exponential ones: 14 expected
+        for axis in (0, 1):
+            ratio = dropped.sum(axis).square().sum() / unit
+            assert abs(ratio - 1) < 5 * (2 / dropped.shape[1 - axis]) ** 0.5
+    for one, other in itertools.combinations(masks.values(), 2):
+        assert abs((one * other).sum()) < 5 * (rows * columns) ** 0.5 * chance * (1 - chance)
 
 
 @pytest.mark.parametrize('p', [0.05, 0.5])
