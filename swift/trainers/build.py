@@ -16,9 +16,10 @@ from transformers.trainer_callback import PrinterCallback
 from swift.llm.args.groups import TrainArgs
 from swift.llm.args.optimizing import steps_in_backward
 from swift.llm.template.collate import collate
+from swift.trainers.apart import OneLine, share_a_line
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
-from swift.trainers.batching import StepPlan, forward_takes, is_spread, keeps_rows_apart
+from swift.trainers.batching import StepPlan, forward_takes, is_spread
 from swift.trainers.callbacks import LastStepCallback, LogFileCallback, LoopCallback, ProgressCallback, StepHookCallback
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.trainers.head import fuse_head
@@ -37,7 +38,7 @@ logger = get_logger()
 
 def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset,
                   eval_rows: Dataset | None, train: TrainArgs, *, run_dir: Path, seed: int, data_seed: int,
-                  mixed_precision: torch.dtype, padding_free: bool | None,
+                  mixed_precision: torch.dtype, padding_free: bool | None, attention: str = 'auto',
                   optimizer_plan: OptimizerPlan, step_hook: StepHook | None = None, as_it_is: bool = False,
                   complete_checkpoint: Callable[[Path], None]) -> SwiftTrainer:
     """A trainer that is ready for ``.train()``.
@@ -48,6 +49,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         train: resolved training arguments.
         run_dir, seed, data_seed, mixed_precision: see :func:`swift.trainers.arguments.training_arguments`.
         padding_free: as typed; None tries whether this model can.
+        attention: ``--attn_impl`` as typed. 'sdpa' and 'eager' are kept as transformers has them; with every other the
+            model attends by documents where it can.
         optimizer_plan: which optimizer.
         step_hook: of a tuning method that changes with the steps.
         as_it_is: another library made the model's forward its own: rows are padded, logits are whole, and recomputing
@@ -68,13 +71,13 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     if train.neftune_noise_alpha:  # by the length of each row, which the Trainer's own noise doesn't know
         noisy_embeddings(model, bare.get_input_embeddings(), train.neftune_noise_alpha)
     sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
-    one_line = not as_it_is and _padding_free(model, padding_free, sharded=sharded)
+    one_line = None if as_it_is else _padding_free(model, padding_free, attention, mixed_precision, sharded=sharded)
     in_front = None if prompted(model) is None else logits_in_front(model)
     fused = None if as_it_is else fuse_head(bare, train.fused_loss_head, sharded=sharded)
     trainer = SwiftTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
-        data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line,
-                                        in_front=in_front),
+        data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line is not None,
+                                        documents=one_line is not None and one_line.documents, in_front=in_front),
         plan=plan, data_seed=data_seed,
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
         head_takes_positions=not as_it_is and forward_takes(bare, 'logits_to_keep') and not is_spread(bare),
@@ -109,21 +112,27 @@ def enable_recompute(model: torch.nn.Module) -> None:
         model.gradient_checkpointing_enable({'use_reentrant': False})
 
 
-def _padding_free(model: torch.nn.Module, typed: bool | None, *, sharded: bool) -> bool:
-    """Whether rows share a line; decided once, told once."""
+def _padding_free(model: torch.nn.Module, typed: bool | None, attention: str, computed_in: torch.dtype, *,
+                  sharded: bool) -> OneLine | None:
+    """How rows share a line, or None when batches are padded; decided once, told once."""
     if typed is False:
-        return False
+        return None
     if sharded:
         reason = 'its parameters are sharded, so it can not be tried beforehand'
     elif prompted(model) is not None:
         reason = 'each row has virtual tokens of its own in front'
-    elif keeps_rows_apart(base_model(model)):
-        logger.info('Padding-free batches: tried on this model, rows that share a line do not see each other.')
-        return True
     else:
-        reason = 'rows that share a line would see each other in this model'
+        bare = base_model(model)
+        found = share_a_line(bare, by_documents=attention not in ('sdpa', 'eager'),
+                             autocast=None if computed_in == torch.float32 else computed_in)
+        if found.problem is None:
+            logger.info('Padding-free batches: tried on this model, rows that share a line do not see each other. %s',
+                        'Attention goes row by row.' if found.documents else
+                        f'They are kept apart by a mask of the whole line: {found.remark}.')
+            return found
+        reason = found.problem
     (logger.warning if typed else logger.info)('Batches are padded: %s.', reason)
-    return False
+    return None
 
 
 def _has(package: str, consequence: str) -> bool:

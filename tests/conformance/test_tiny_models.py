@@ -18,7 +18,8 @@ from swift.llm.model.adapt import adapt
 from swift.llm.model.load import LoadedModel, load_model
 from swift.llm.model.registry import TRANSFORMERS_NAMES
 from swift.llm.template.collate import collate
-from swift.trainers.batching import forward_takes, keeps_rows_apart
+from swift.trainers.apart import keeps_rows_apart
+from swift.trainers.batching import forward_takes
 from swift.trainers.loss import causal_lm_loss
 from swift.tuners.api import Swift
 from tests.conformance.architectures import NOT_TRAINED, SAMPLE, implemented

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Mamba2Config, Mamba2ForCausalLM
 
-from swift.trainers.batching import RankStream, StepBatchSampler, StepPlan, keeps_rows_apart
+from swift.trainers.apart import keeps_rows_apart
+from swift.trainers.batching import RankStream, StepBatchSampler, StepPlan
 
 
 def steps(n_rows, batch_size, accumulation, world, epoch=0, seed=3):

@@ -114,6 +114,7 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         trainer = build_trainer(
             model, loaded.tokenizer, data.train, data.eval, args.train, run_dir=run_dir, seed=args.run.seed,
             data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
+            attention=args.model.attn_impl,
             optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                          args.tuner.lorap_emb_lr),
             as_it_is=by_unsloth,
