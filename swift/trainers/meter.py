@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from swift.trainers.flops import TokenWork
@@ -261,10 +262,11 @@ class Meter:
         window, self._window = self._window, _Window()
         if not window.counts:
             return Span()
-        counts = torch.stack(window.counts).double().sum(0)
-        trained = torch.stack(window.trained).double().sum().to(counts.device) if window.trained else counts[1]
-        own = torch.cat(window.lengths).cpu().numpy()
+        each = torch.stack(window.counts).double()
+        counts, trained = each.sum(0), torch.stack(window.trained).double().sum().to(each.device)
         flops = recomputed = 0.0
+        counted = each[:, 2].cpu().numpy() > 0  # a micro-batch without tokens only fills a rank
+        own = torch.cat(window.lengths).cpu().numpy()[np.repeat(counted, list(map(len, window.lengths)))]
         if self.work is not None:
             flops = self.work.flops(own, float(trained))
             recomputed = self.work.recomputed(own, self.recompute)
