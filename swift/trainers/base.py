@@ -6,8 +6,8 @@ accumulation it is cut into: every micro-batch's sum is divided by the token cou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, S
 from swift.trainers.checkpointing import CheckpointingTrainer
 from swift.trainers.head import disagreement
 from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
+from swift.trainers.memory import GIB, held_bytes
+from swift.trainers.meter import Meter, log_row
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
 from swift.utils.errors import NonFiniteError, SwiftError
 from swift.utils.logging import get_logger
@@ -42,12 +44,14 @@ class SwiftTrainer(CheckpointingTrainer):
         optimizer_plan: see :func:`swift.trainers.optimizers.make_optimizer`; None for the Trainer's own way.
         head: the fused loss head in the model, or None.
         tries_head: compare it with the plain loss before the first batch (where that could not be done before).
+        meter: measures the run; None measures without peaks and FLOPs.
+        gradients_whole: there is a buffer for all gradients (not with an optimizer in the backward).
         (others): those of :class:`transformers.Trainer`.
     """
 
     def __init__(self, *args, plan: StepPlan, data_seed: int, head_takes_positions: bool, accuracy: str = 'token',
                  accuracy_steps: int = 1, optimizer_plan: OptimizerPlan | None = None, head: FusedHead | None = None,
-                 tries_head: bool = False, **kwargs) -> None:
+                 tries_head: bool = False, meter: Meter | None = None, gradients_whole: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # our loss is already divided by the step's tokens
         self._plan = plan
@@ -60,7 +64,9 @@ class SwiftTrainer(CheckpointingTrainer):
         self._tries_head = tries_head
         self._sampler: StepBatchSampler | None = None
         self._overflows = 0
-        self._window = _Window()
+        self._meter = meter or Meter(processes=plan.world)
+        self._gradients_whole = gradients_whole
+        self._losses: list[torch.Tensor] = []  # of the step that is under way
 
     # ---- rows
 
@@ -92,16 +98,18 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def end_step(self) -> None:
         """Stop the clock of tokens/s: evaluation and saving don't count."""
-        self._window.pause()
+        self._meter.end_step()
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int,
                           device: torch.device) -> tuple[list[dict], torch.Tensor | None]:
         """The micro-batches of one step and how many trained tokens all ranks have in it together."""
-        self._window.go_on()
-        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        self._meter.go_on()
+        with self._meter.waiting():
+            batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         if not batches:
             return [], None
         tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device)
+        self._meter.add_step(tokens)
         if self._plan.world > 1:
             tokens = self.accelerator.reduce(tokens, reduction='sum')
         return batches, tokens.clamp(min=1)
@@ -126,7 +134,7 @@ class SwiftTrainer(CheckpointingTrainer):
         """
         parts = self._loss_parts(model, inputs, counts_accuracy=self.state.global_step % self._accuracy_steps == 0)
         tokens = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs).clamp(min=1)
-        self._window.add(parts, inputs)
+        self._meter.add(parts, inputs)
         loss = parts.weighted_nll
         if self._step_hook is not None:  # by tokens, so that it counts once in a step however that is cut
             loss = loss + self._step_hook.penalty() * trained_tokens(inputs)
@@ -148,13 +156,15 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, torch.Tensor],
                       num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+        self._meter.mark(counts=False)
         try:
             loss = super().training_step(model, inputs, num_items_in_batch)
         except (torch.OutOfMemoryError, RuntimeError) as e:
             if not _is_out_of_memory(e):
                 raise
             raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self.args)) from e
-        self._window.losses.append(loss)
+        self._meter.mark()
+        self._losses.append(loss)
         return loss
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
@@ -165,7 +175,7 @@ class SwiftTrainer(CheckpointingTrainer):
         """
         norm = super()._get_grad_norm(model, grad_norm)
         step = self.state.global_step + 1
-        losses, self._window.losses = torch.stack(self._window.losses), []
+        losses, self._losses = torch.stack(self._losses), []
         if not torch.isfinite(losses).all():
             raise NonFiniteError(f'The loss became {losses.sum().item()} at step {step}; training stopped and nothing '
                                  f'of this step is saved. {_FINITE_HINT}')
@@ -210,45 +220,29 @@ class SwiftTrainer(CheckpointingTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to a training row what happened since the last one: accuracy, speed, memory, time that remains."""
         if 'loss' in logs:
-            sums, seconds = self._window.close()
-            if self._plan.world > 1:
-                sums = self.accelerator.reduce(sums, reduction='sum')
-            correct, total, tokens = sums.tolist()
-            if total:
-                logs[self.accuracy_name] = correct / total
-            logs |= {'tokens': int(tokens), 'tokens_per_second': tokens / max(seconds, 1e-9),
-                     'memory(GiB)': memory_gib(self.args.device),
-                     'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
-            self._window = _Window(losses=self._window.losses)
+            span = self._meter.close(self._sum_over_processes)
+            if span.total:
+                logs[self.accuracy_name] = span.correct / span.total
+            logs |= log_row(span, self._meter.device, self._plan.world) | self._memory() | {
+                'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
         super().log({key: round(value, 8) if isinstance(value, float) else value for key, value in logs.items()},
                     start_time)
 
+    def _sum_over_processes(self, sums: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.reduce(sums, reduction='sum') if self._plan.world > 1 else sums
 
-class _Window:
-    """Sums since the last logged row. Tensors stay on their device until the row is written."""
-
-    def __init__(self, losses: list[torch.Tensor] | None = None) -> None:
-        self.losses: list[torch.Tensor] = losses or []
-        self._sums: list[torch.Tensor] = []
-        self._seconds = 0.0
-        self._running_since: float | None = None
-
-    def go_on(self) -> None:
-        if self._running_since is None:
-            self._running_since = time.perf_counter()
-
-    def pause(self) -> None:
-        if self._running_since is not None:
-            self._seconds += time.perf_counter() - self._running_since
-            self._running_since = None
-
-    def add(self, parts: LossParts, batch: dict[str, torch.Tensor]) -> None:
-        self._sums.append(torch.stack([parts.correct, parts.total, batch['num_tokens'].to(parts.total)]))
-
-    def close(self) -> tuple[torch.Tensor, float]:
-        """Sums of this process (right predictions, of how many, tokens of rows; float64 [3]) and seconds of steps."""
-        self.pause()
-        return torch.stack(self._sums).double().sum(0), self._seconds
+    def _memory(self) -> dict[str, float]:
+        """Peak memory of this process, and what of it is known; the rest of an accelerator's are activations."""
+        row = {'memory(GiB)': memory_gib(self.args.device)}
+        if self.is_deepspeed_enabled:  # its optimizer keeps parameters and states where only it knows
+            return row
+        held = held_bytes(self.model, self.optimizer, gradients=self._gradients_whole)
+        row |= {'memory_weights(GiB)': held.weights / GIB, 'memory_gradients(GiB)': held.gradients / GIB,
+                'memory_optimizer(GiB)': held.optimizer / GIB}
+        if self.args.device.type != 'cpu':
+            rest = torch.accelerator.max_memory_allocated(self.args.device) - sum(astuple(held))
+            row['memory_activations(GiB)'] = max(rest, 0) / GIB
+        return row
 
 
 def memory_gib(device: torch.device) -> float:
@@ -274,7 +268,7 @@ def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, args: Any) ->
         advice = (f'--per_device_train_batch_size {max(len(lengths) // 2, 1)} with '
                   f'--gradient_accumulation_steps {args.gradient_accumulation_steps * 2} (the same step, less at once)')
     else:
-        advice = f'--gradient_checkpointing true, or a --max_length below {max(lengths)}'
+        advice = f'--recompute full, or a --max_length below {max(lengths)}'
     return (f'Out of memory in step {step + 1}: a batch of {len(lengths)} rows, {sum(lengths)} tokens, '
             f'the longest row {max(lengths)} tokens. Cheapest change: {advice}.')
 

@@ -449,8 +449,10 @@ class TrainArgs(Group):
                                                    '--output_dir.')
     resume_only_model: bool = opt(False, 'Take only the weights from that checkpoint, and start the schedule anew.')
     ignore_data_skip: bool = opt(False, 'Do not skip the rows that were already seen when resuming.')
-    gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: not '
-                                                        'on a CPU.')
+    recompute: Literal['auto', 'none', 'light', 'selective', 'full'] = opt(
+        'auto', 'Activations that are computed again in the backward to save memory: norms and the activation (light), '
+        'gate and up projections too (selective), whole blocks (full). auto: what the memory needs; none on a CPU.')
+    gradient_checkpointing: bool | None = opt(None, 'The older spelling: true is --recompute full, false is none.')
     fused_loss_head: bool | None = opt(None, 'Compute the loss without holding the logits of all tokens. Default: '
                                              'where it gives the loss of the plain way, which is tried.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')

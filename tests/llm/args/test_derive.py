@@ -16,6 +16,11 @@ from swift.llm.args.derive import effective
                     'eval_batch_size': 5, 'gradient_accumulation_steps': 2},
      {'learning_rate': 0.0, 'eval_steps': 3, 'save_steps': 9, 'add_version': False, 'per_device_eval_batch_size': 5,
       'gradient_accumulation_steps': 2}),
+    (SftArguments, {}, {'recompute': 'auto'}),
+    (SftArguments, {'gradient_checkpointing': True}, {'recompute': 'full'}),
+    (SftArguments, {'activation_checkpointing': False}, {'recompute': 'none'}),
+    (SftArguments, {'gradient_checkpointing': True, 'recompute': 'light'}, {'recompute': 'light'}),
+    (SftArguments, {'sft_type': 'prefix_tuning'}, {'recompute': 'none'}),
     (SftArguments, {'split_dataset_ratio': 0}, {'eval_strategy': 'no', 'eval_steps': 50}),
     (SftArguments, {'streaming': True, 'max_steps': 5}, {'eval_strategy': 'no'}),
     (SftArguments, {'streaming': True, 'max_steps': 5, 'streaming_val_size': 4}, {'eval_strategy': 'steps'})])
