@@ -15,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from swift.llm.args.groups import TrainArgs
 from swift.llm.args.optimizing import steps_in_backward
+from swift.llm.args.packing_rules import packs
 from swift.llm.template.collate import collate
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
@@ -61,14 +62,15 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         raise UsageError('--galore_optim_per_parameter true does not go with float16, whose gradients are scaled; use '
                          '--torch_dtype bfloat16 or float32.')
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
-                    rank=max(env.rank(), 0), world=env.world_size())
+                    rank=max(env.rank(), 0), world=env.world_size(),
+                    pack_length=train.packing_length if train.packing else train.max_tokens_per_batch)
     bare = base_model(model)
     if wants_recompute(train.gradient_checkpointing) and not as_it_is:
         enable_recompute(bare)
     if train.neftune_noise_alpha:  # by the length of each row, which the Trainer's own noise doesn't know
         noisy_embeddings(model, bare.get_input_embeddings(), train.neftune_noise_alpha)
     sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
-    one_line = not as_it_is and _padding_free(model, padding_free, sharded=sharded)
+    one_line = not as_it_is and _padding_free(model, padding_free, sharded=sharded, packs=packs(train))
     in_front = None if prompted(model) is None else logits_in_front(model)
     fused = None if as_it_is else fuse_head(bare, train.fused_loss_head, sharded=sharded)
     trainer = SwiftTrainer(
@@ -109,8 +111,12 @@ def enable_recompute(model: torch.nn.Module) -> None:
         model.gradient_checkpointing_enable({'use_reentrant': False})
 
 
-def _padding_free(model: torch.nn.Module, typed: bool | None, *, sharded: bool) -> bool:
-    """Whether rows share a line; decided once, told once."""
+def _padding_free(model: torch.nn.Module, typed: bool | None, *, sharded: bool, packs: str | None = None) -> bool:
+    """Whether rows share a line; decided once, told once.
+
+    Raises:
+        UsageError: they may not, and ``packs``, a flag with its value, needs that.
+    """
     if typed is False:
         return False
     if sharded:
@@ -122,6 +128,9 @@ def _padding_free(model: torch.nn.Module, typed: bool | None, *, sharded: bool) 
         return True
     else:
         reason = 'rows that share a line would see each other in this model'
+    if packs is not None:
+        raise UsageError(f'{packs} puts rows into one line, which this run can not have: {reason}. Leave it out; '
+                         'batches are padded then.')
     (logger.warning if typed else logger.info)('Batches are padded: %s.', reason)
     return False
 
