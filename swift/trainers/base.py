@@ -6,6 +6,7 @@ accumulation it is cut into: every micro-batch's sum is divided by the token cou
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from swift.kernels.fused_head import FusedHead
 from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
@@ -23,6 +24,8 @@ from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
 from swift.trainers.memory import GIB, held_bytes
 from swift.trainers.meter import Meter, log_row
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
+from swift.trainers.packing import PackedSampler, PackedStream, step_sampler
+from swift.trainers.prefetch import Prefetcher
 from swift.utils.errors import NonFiniteError, SwiftError
 from swift.utils.logging import get_logger
 
@@ -62,7 +65,8 @@ class SwiftTrainer(CheckpointingTrainer):
         self._optimizer_plan = optimizer_plan
         self._head = head
         self._tries_head = tries_head
-        self._sampler: StepBatchSampler | None = None
+        self._sampler: StepBatchSampler | PackedSampler | None = None
+        self._prefetcher: Prefetcher | None = None
         self._overflows = 0
         self._meter = meter or Meter(processes=plan.world)
         self._gradients_whole = gradients_whole
@@ -73,16 +77,17 @@ class SwiftTrainer(CheckpointingTrainer):
     def get_train_dataloader(self) -> DataLoader:
         rows, common = self.train_dataset, self._loader_options(self.args.dataloader_num_workers)
         if isinstance(rows, IterableDataset):
+            if self._plan.pack_length is not None:
+                return DataLoader(PackedStream(rows, self._plan, seed=self._data_seed), batch_size=None, **common)
             return DataLoader(RankStream(rows, self._plan), batch_size=self._plan.batch_size, **common)
-        self._sampler = StepBatchSampler(len(rows), self._plan, seed=self._data_seed,
-                                         drop_last=self.args.dataloader_drop_last)
+        self._sampler = step_sampler(rows, self._plan, seed=self._data_seed, drop_last=self.args.dataloader_drop_last)
         return DataLoader(CountedRows(rows), batch_sampler=self._sampler, **common)
 
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Rows in their own order; every rank gets equally many batches, the missing ones count nothing."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        plan = StepPlan(self.args.per_device_eval_batch_size, 1, self._plan.rank, self._plan.world)
-        sampler = StepBatchSampler(len(rows), plan, seed=0, shuffle=False)
+        plan = dataclasses.replace(self._plan, batch_size=self.args.per_device_eval_batch_size, accumulation=1)
+        sampler = step_sampler(rows, plan, seed=0, shuffle=False)
         return DataLoader(CountedRows(rows), batch_sampler=sampler, **self._loader_options(0))
 
     def _loader_options(self, workers: int) -> dict[str, Any]:
@@ -102,17 +107,43 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int,
                           device: torch.device) -> tuple[list[dict], torch.Tensor | None]:
-        """The micro-batches of one step and how many trained tokens all ranks have in it together."""
+        """The micro-batches of one step and how many trained tokens all ranks have in it together.
+
+        The copies to the device wait for nothing: they are half a megabyte each, from pinned memory, in the order of
+        the device's other work.
+        """
         self._meter.go_on()
         with self._meter.waiting():
-            batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+            ahead = self._read_ahead(epoch_iterator)
+            batches = [batch for _, batch in zip(range(num_batches), ahead, strict=False)]
         if not batches:
             return [], None
         tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device)
         self._meter.add_step(tokens)
         if self._plan.world > 1:
             tokens = self.accelerator.reduce(tokens, reduction='sum')
+        batches = [{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()} for batch in batches]
         return batches, tokens.clamp(min=1)
+
+    def _read_ahead(self, batches: Iterator) -> Iterator:
+        """The same batches, those of the next step made meanwhile; loader processes do that by themselves."""
+        if self.args.dataloader_num_workers > 0:
+            return batches
+        if self._prefetcher is None or self._prefetcher.source is not batches:  # an epoch begins
+            self._stop_reading_ahead()
+            self._prefetcher = Prefetcher(batches, ahead=max(self._plan.accumulation, 2), device=self.args.device)
+        return self._prefetcher
+
+    def _stop_reading_ahead(self) -> None:
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
+
+    def train(self, *args, **kwargs) -> TrainOutput:
+        try:
+            return super().train(*args, **kwargs)
+        finally:  # also after an error, --max_steps or Ctrl-C
+            self._stop_reading_ahead()
 
     # ---- optimizer
 
@@ -162,7 +193,7 @@ class SwiftTrainer(CheckpointingTrainer):
         except (torch.OutOfMemoryError, RuntimeError) as e:
             if not _is_out_of_memory(e):
                 raise
-            raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self.args)) from e
+            raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self._plan)) from e
         self._meter.mark()
         self._losses.append(loss)
         return loss
@@ -262,14 +293,16 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, args: Any) -> str:
+def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, plan: StepPlan) -> str:
     lengths = batch['lengths'].tolist()
-    if len(lengths) > 1:
-        advice = (f'--per_device_train_batch_size {max(len(lengths) // 2, 1)} with '
-                  f'--gradient_accumulation_steps {args.gradient_accumulation_steps * 2} (the same step, less at once)')
+    if plan.pack_length is not None and plan.batch_size == 1 and len(lengths) > 1:
+        advice = (f'--gradient_checkpointing true, or fewer than {plan.pack_length} tokens in --max_tokens_per_batch '
+                  f'(--packing_length, --max_length)')
+    elif len(lengths) > 1:
+        rows = plan.batch_size if plan.pack_length is not None else len(lengths)
+        advice = (f'--per_device_train_batch_size {max(rows // 2, 1)} with '
+                  f'--gradient_accumulation_steps {plan.accumulation * 2} (the same step, less at once)')
     else:
         advice = f'--recompute full, or a --max_length below {max(lengths)}'
     return (f'Out of memory in step {step + 1}: a batch of {len(lengths)} rows, {sum(lengths)} tokens, '
             f'the longest row {max(lengths)} tokens. Cheapest change: {advice}.')
-
-

@@ -16,6 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from swift.kernels.loss_head import choose_backend
 from swift.llm.args.groups import TrainArgs
 from swift.llm.args.optimizing import steps_in_backward
+from swift.llm.args.packing_rules import packs
 from swift.llm.template.collate import collate
 from swift.trainers.apart import OneLine, share_a_line
 from swift.trainers.arguments import training_arguments
@@ -78,12 +79,14 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         raise UsageError('--galore_optim_per_parameter true does not go with float16, whose gradients are scaled; use '
                          '--torch_dtype bfloat16 or float32.')
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
-                    rank=max(env.rank(), 0), world=env.world_size())
+                    rank=max(env.rank(), 0), world=env.world_size(),
+                    pack_length=train.packing_length if train.packing else train.max_tokens_per_batch)
     bare = base_model(model)
     if train.neftune_noise_alpha:  # by the length of each row, which the Trainer's own noise doesn't know
         noisy_embeddings(model, bare.get_input_embeddings(), train.neftune_noise_alpha)
     sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
-    one_line = None if as_it_is else _padding_free(model, padding_free, attention, mixed_precision, sharded=sharded)
+    one_line = None if as_it_is else _padding_free(model, padding_free, attention, mixed_precision, sharded=sharded,
+                                                   packs=packs(train))
     in_front = None if prompted(model) is None else logits_in_front(model)
     fused = None if as_it_is else fuse_head(bare, train.fused_loss_head, sharded=sharded)
     gradients_whole = not steps_in_backward(train.optim, optimizer_plan.settings)
@@ -139,8 +142,12 @@ def enable_recompute(model: torch.nn.Module) -> None:
 
 
 def _padding_free(model: torch.nn.Module, typed: bool | None, attention: str, computed_in: torch.dtype, *,
-                  sharded: bool) -> OneLine | None:
-    """How rows share a line, or None when batches are padded; decided once, told once."""
+                  sharded: bool, packs: str | None) -> OneLine | None:
+    """How rows share a line, or None when batches are padded; decided once, told once.
+
+    Raises:
+        UsageError: they may not, and ``packs``, a flag with its value, needs that.
+    """
     if typed is False:
         return None
     if sharded:
@@ -157,6 +164,9 @@ def _padding_free(model: torch.nn.Module, typed: bool | None, attention: str, co
                         f'They are kept apart by a mask of the whole line: {found.remark}.')
             return found
         reason = found.problem
+    if packs is not None:
+        raise UsageError(f'{packs} puts rows into one line, which this run can not have: {reason}. Leave it out; '
+                         'batches are padded then.')
     (logger.warning if typed else logger.info)('Batches are padded: %s.', reason)
     return None
 

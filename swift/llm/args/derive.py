@@ -28,6 +28,8 @@ def effective(args: SftArguments | PtArguments | InferArguments, world_size: int
     if isinstance(args, InferArguments):
         return dataclasses.replace(args, data=data, infer=_infer(args), generation=_generation(args))
     train = _train(args.train, data, full=args.tuner.tuner_type == 'full', world_size=world_size)
+    if train.packing and train.packing_length is None:
+        train = dataclasses.replace(train, packing_length=args.template.max_length)
     if steps_in_backward(train.optim, args.optimizing):  # rules refuse it where something else was typed
         train = dataclasses.replace(train, gradient_accumulation_steps=1, max_grad_norm=0.0)
     if has_schedule(args.optimizing):  # DDP must not wait for blocks that are frozen now
@@ -58,7 +60,7 @@ def _data(data: DataArgs, explicit: frozenset[str], seed: int) -> DataArgs:
 
 def _train(train: TrainArgs, data: DataArgs, *, full: bool, world_size: int) -> TrainArgs:
     eval_steps = train.eval_steps or (200 if full else 50)
-    rows = train.per_device_train_batch_size * world_size
+    rows = _ROWS_A_STEP if train.max_tokens_per_batch else train.per_device_train_batch_size * world_size
     return dataclasses.replace(
         train,
         add_version=train.add_version is not False,

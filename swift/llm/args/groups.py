@@ -412,11 +412,19 @@ class TrainArgs(Group):
 
     output_dir: str = opt('output', 'Root of run folders.')
     add_version: bool | None = opt(None, 'Write to OUTPUT_DIR/<model>/vN-<time> (default) instead of OUTPUT_DIR.')
-    per_device_train_batch_size: int = opt(1, 'Rows a micro-batch on each process.', unit='rows', at_least=1)
+    per_device_train_batch_size: int = opt(
+        1, 'Rows a micro-batch on each process; with --packing true packed sequences.', unit='rows', at_least=1)
     per_device_eval_batch_size: int | None = opt(
-        None, 'Rows a batch in evaluation; default: as in training.', unit='rows', at_least=1)
+        None, 'Rows (packed sequences) a batch in evaluation; default: as in training.', unit='rows', at_least=1)
     gradient_accumulation_steps: int | None = opt(
-        None, 'Micro-batches a step; default: so many that a step has about 16 rows.', unit='batches', at_least=1)
+        None, 'Micro-batches a step; default: so many that a step has about 16 rows (packed sequences), 1 with '
+        '--max_tokens_per_batch.', unit='batches', at_least=1)
+    packing: bool = opt(False, 'Pack rows into sequences of --max_length tokens; each row sees itself only.')
+    packing_length: int | None = opt(None, 'Tokens of a packed sequence; default: --max_length.', unit='tokens',
+                                     at_least=1)
+    max_tokens_per_batch: int | None = opt(
+        None, 'Fill each micro-batch with rows up to so many tokens, instead of so many rows.', unit='tokens',
+        at_least=1)
     num_train_epochs: float = opt(1.0, 'Times the training data is seen.', unit='epochs', above=0)
     max_steps: int = opt(-1, 'End after so many steps, whatever the epochs; -1 is off.', unit='steps', at_least=-1)
     learning_rate: float | None = opt(None, 'Peak learning rate; default: 1e-4 for adapters, 1e-5 for full training.',

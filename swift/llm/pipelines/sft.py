@@ -255,7 +255,7 @@ class _InOrder(Sequence):
 
 
 def _rows_in_order(args: SftArguments | PtArguments, data: Datasets) -> Rows:
-    """The training rows as the first epoch will see them; a stream has none beforehand."""
+    """The training rows in the order of the first epoch, before they are packed; a stream has none beforehand."""
     if args.data.streaming or data.train is None:
         return ()
     return _InOrder(data.train, StepBatchSampler(len(data.train), StepPlan(1, 1), seed=args.data.data_seed).order())

@@ -21,6 +21,12 @@ from swift.llm.args.derive import effective
     (SftArguments, {'activation_checkpointing': False}, {'recompute': 'none'}),
     (SftArguments, {'gradient_checkpointing': True, 'recompute': 'light'}, {'recompute': 'light'}),
     (SftArguments, {'sft_type': 'prefix_tuning'}, {'recompute': 'none'}),
+    (SftArguments, {'packing': True}, {'packing_length': 2048, 'gradient_accumulation_steps': 16}),
+    (SftArguments, {'packing': True, 'packing_length': 4096, 'batch_size': 2},
+     {'packing_length': 4096, 'gradient_accumulation_steps': 8, 'per_device_eval_batch_size': 2}),
+    (SftArguments, {'max_tokens_per_batch': 8192}, {'packing_length': None, 'gradient_accumulation_steps': 1}),
+    (SftArguments, {'max_tokens_per_batch': 8192, 'gradient_accumulation_steps': 3},
+     {'gradient_accumulation_steps': 3}),
     (SftArguments, {'split_dataset_ratio': 0}, {'eval_strategy': 'no', 'eval_steps': 50}),
     (SftArguments, {'streaming': True, 'max_steps': 5}, {'eval_strategy': 'no'}),
     (SftArguments, {'streaming': True, 'max_steps': 5, 'streaming_val_size': 4}, {'eval_strategy': 'steps'})])
