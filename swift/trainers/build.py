@@ -14,7 +14,7 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from swift.llm.args.groups import TrainArgs
-from swift.llm.args.optimizing import steps_in_backward
+from swift.llm.args.optimizing import backward_flag, steps_in_backward
 from swift.llm.template.collate import collate
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
@@ -58,8 +58,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     arguments = training_arguments(train, run_dir=run_dir, seed=seed, data_seed=data_seed,
                                    mixed_precision=mixed_precision, evaluates=evaluates)
     if steps_in_backward(train.optim, optimizer_plan.settings) and mixed_precision == torch.float16:
-        raise UsageError('--galore_optim_per_parameter true does not go with float16, whose gradients are scaled; use '
-                         '--torch_dtype bfloat16 or float32.')
+        raise UsageError(f'{backward_flag(optimizer_plan.settings)} does not go with float16, whose gradients are '
+                         'scaled; use --torch_dtype bfloat16 or float32.')
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
                     rank=max(env.rank(), 0), world=env.world_size())
     bare = base_model(model)
