@@ -19,6 +19,7 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from swift.kernels.fused_head import FusedHead
 from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
 from swift.trainers.checkpointing import CheckpointingTrainer
+from swift.trainers.guard import StepGuard, guard_of, not_finite
 from swift.trainers.head import disagreement
 from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
 from swift.trainers.memory import GIB, held_bytes
@@ -26,7 +27,7 @@ from swift.trainers.meter import Meter, log_row
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
 from swift.trainers.packing import PackedSampler, PackedStream, step_sampler
 from swift.trainers.prefetch import Prefetcher
-from swift.utils.errors import NonFiniteError, SwiftError
+from swift.utils.errors import SwiftError
 from swift.utils.logging import get_logger
 
 logger = get_logger()
@@ -68,6 +69,7 @@ class SwiftTrainer(CheckpointingTrainer):
         self._sampler: StepBatchSampler | PackedSampler | None = None
         self._prefetcher: Prefetcher | None = None
         self._overflows = 0
+        self._guard: StepGuard | None = None
         self._meter = meter or Meter(processes=plan.world)
         self._gradients_whole = gradients_whole
         self._losses: list[torch.Tensor] = []  # of the step that is under way
@@ -153,7 +155,10 @@ class SwiftTrainer(CheckpointingTrainer):
             self.optimizer = make_optimizer(
                 wanted, self._optimizer_plan, self.args, decayed=self.get_decay_parameter_names(wanted),
                 usual=lambda: self.get_optimizer_cls_and_kwargs(self.args, wanted))
-        return self.optimizer or super().create_optimizer(model)
+        optimizer = self.optimizer or super().create_optimizer(model)
+        if not (self.is_deepspeed_enabled or self.is_fsdp_enabled) and self.accelerator.scaler is None:
+            self._guard = guard_of(optimizer, self.args.device, self.args.max_grad_norm, self._plan.world)
+        return optimizer
 
     # ---- loss
 
@@ -198,26 +203,44 @@ class SwiftTrainer(CheckpointingTrainer):
         self._losses.append(loss)
         return loss
 
+    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | float | None:
+        """Scale the gradient down; the guarded optimizer does so while it steps."""
+        return None if self._guard is not None else super()._clip_grad_norm(model)
+
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
         """The gradient's norm, known here for every back end just before the optimizer steps.
 
         Raises:
-            NonFiniteError: the loss or the gradient is NaN or Inf; the weights are still those of the last good step.
+            NonFiniteError: the loss or the gradient is NaN or Inf, of this step or (see :mod:`swift.trainers.guard`)
+                of the one before; the weights are still those of the last good step.
         """
-        norm = super()._get_grad_norm(model, grad_norm)
         step = self.state.global_step + 1
         losses, self._losses = torch.stack(self._losses), []
+        if self._guard is not None:
+            return self._guard.before_step(losses, step)
+        norm = super()._get_grad_norm(model, grad_norm)
         if not torch.isfinite(losses).all():
-            raise NonFiniteError(f'The loss became {losses.sum().item()} at step {step}; training stopped and nothing '
-                                 f'of this step is saved. {_FINITE_HINT}')
+            raise not_finite('loss', losses.sum().item(), step)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             self._overflows += 1
             if self.accelerator.scaler is None or self._overflows > _FP16_OVERFLOWS_IN_A_ROW:
-                raise NonFiniteError(f'The gradient became {float(norm)} at step {step}; training stopped and nothing '
-                                     f'of this step is saved. {_FINITE_HINT}')
+                raise not_finite('gradient', float(norm), step)
         else:
             self._overflows = 0
         return norm
+
+    def check_steps(self) -> None:
+        """Look at the last step, where that has not been done yet.
+
+        Raises:
+            NonFiniteError: it was left out, because its loss or gradient is NaN or Inf.
+        """
+        if self._guard is not None:
+            self._guard.check()
+
+    def _save_checkpoint(self, model: nn.Module, trial: None) -> None:
+        self.check_steps()
+        super()._save_checkpoint(model, trial)
 
     # ---- evaluation
 
@@ -225,6 +248,7 @@ class SwiftTrainer(CheckpointingTrainer):
     def evaluation_loop(self, dataloader: DataLoader, description: str, prediction_loss_only: bool | None = None,
                         ignore_keys: list[str] | None = None, metric_key_prefix: str = 'eval') -> EvalLoopOutput:
         """Token-weighted loss and accuracy. Memory doesn't grow with the rows: four sums are kept."""
+        self.check_steps()
         # Under DDP the bare model: its forward must not wait for other ranks. ZeRO-3 and FSDP need theirs.
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         model = self.model_wrapped if sharded else self.accelerator.unwrap_model(self.model)
@@ -250,6 +274,7 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to a training row what happened since the last one: accuracy, speed, memory, time that remains."""
+        self.check_steps()  # the end of training is logged, too
         if 'loss' in logs:
             span = self._meter.close(self._sum_over_processes)
             if span.total:
@@ -283,10 +308,6 @@ def memory_gib(device: torch.device) -> float:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return torch.accelerator.max_memory_reserved(device) / 2**30
-
-
-_FINITE_HINT = ('Lower --learning_rate, use --torch_dtype bfloat16 or float32 instead of float16, '
-                'or look at the rows of this step.')
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -15,7 +15,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from swift.kernels.loss_head import choose_backend
 from swift.llm.args.groups import TrainArgs
-from swift.llm.args.optimizing import steps_in_backward
+from swift.llm.args.optimizing import backward_flag, steps_in_backward
 from swift.llm.args.packing_rules import packs
 from swift.llm.template.collate import collate
 from swift.trainers.apart import OneLine, share_a_line
@@ -76,8 +76,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     arguments = training_arguments(train, run_dir=run_dir, seed=seed, data_seed=data_seed,
                                    mixed_precision=mixed_precision, evaluates=evaluates)
     if steps_in_backward(train.optim, optimizer_plan.settings) and mixed_precision == torch.float16:
-        raise UsageError('--galore_optim_per_parameter true does not go with float16, whose gradients are scaled; use '
-                         '--torch_dtype bfloat16 or float32.')
+        raise UsageError(f'{backward_flag(optimizer_plan.settings)} does not go with float16, whose gradients are '
+                         'scaled; use --torch_dtype bfloat16 or float32.')
     plan = StepPlan(train.per_device_train_batch_size, train.gradient_accumulation_steps,
                     rank=max(env.rank(), 0), world=env.world_size(),
                     pack_length=train.packing_length if train.packing else train.max_tokens_per_batch)

@@ -439,7 +439,9 @@ class TrainArgs(Group):
     warmup_ratio: float = opt(0.05, 'Fraction of the steps in which the learning rate rises.', at_least=0, at_most=1)
     warmup_steps: int = opt(0, 'Steps in which it rises; above 0 it replaces --warmup_ratio.', unit='steps',
                             at_least=0)
-    optim: str = opt('adamw_torch', 'Optimizer, by its name in transformers, or galore, apollo, apollo_mini or muon.')
+    optim: str | None = opt(None, 'Optimizer, by its name in transformers, or adamw_bf16, adamw_sr, galore, apollo, '
+                                  'apollo_mini or muon. Default: adamw_bf16 where the weights that are trained are '
+                                  'bfloat16, else adamw_torch.')
     eval_strategy: Literal['steps', 'epoch', 'no'] = opt('steps', 'When to evaluate.')
     eval_steps: int | None = opt(None, 'Steps between evaluations; default: 50 for adapters, 200 for full training '
                                        '(pt: 500).', unit='steps', at_least=1)

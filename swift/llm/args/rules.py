@@ -212,7 +212,7 @@ def names_of_transformers_exist(args) -> str | None:
     for name, choices in known.items():
         value = args.train.__dict__[name]
         for word in value if isinstance(value, list) else [value]:
-            if word not in choices:
+            if word is not None and word not in choices:
                 return f'--{name} {word} is not known.{suggest(word, choices)} Known: {", ".join(choices)}.'
     return None
 
