@@ -14,7 +14,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -292,14 +292,36 @@ def swift_flags(recipe: Recipe, options: Mapping[str, str], lengths: list[int], 
     return [word for name, value in typed.items() for word in (f'--{name}', value)]
 
 
-def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: list[int]) -> dict[str, Any]:
-    """The project's path, from a command line to ``train()``."""
+def trainer_of(flags: list[str], make_model: Callable[[str | None], torch.nn.Module], rows: Any, eval_rows: Any,
+               tokenizer: Any, run_dir: Path) -> tuple[Any, Any]:
+    """Arguments and trainer of a command line, as ``swift sft`` makes them.
+
+    Args:
+        make_model: from the attention implementation that was chosen to a model on its device.
+    """
     from swift.llm.args.commands import SftArguments, parse
     from swift.llm.args.derive import effective
     from swift.llm.model.adapt import adapt, step_hook
     from swift.llm.model.device import choose_attention
     from swift.trainers.build import build_trainer, wants_recompute
     from swift.trainers.optimizers import OptimizerPlan
+
+    args = effective(parse(SftArguments, flags)[0])
+    model = make_model(choose_attention(args.model.attn_impl))
+    dtype = model.dtype
+    torch.manual_seed(args.run.seed)
+    model = adapt(model, args.tuner, method=args.method,
+                  recompute=wants_recompute(args.train.gradient_checkpointing))
+    return args, build_trainer(
+        model, tokenizer, rows, eval_rows, args.train, run_dir=run_dir, seed=args.run.seed,
+        data_seed=args.data.data_seed, mixed_precision=dtype, padding_free=args.template.padding_free,
+        optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
+                                     args.tuner.lorap_emb_lr),
+        step_hook=step_hook(model, args.tuner), complete_checkpoint=lambda folder: None)
+
+
+def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: list[int]) -> dict[str, Any]:
+    """The project's path, from a command line to ``train()``."""
     from swift.utils.logging import get_logger
 
     said = Said()
@@ -307,15 +329,8 @@ def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: lis
     try:
         with tempfile.TemporaryDirectory() as folder:
             flags = swift_flags(recipe, options, lengths, probe.length.steps, folder)
-            args = effective(parse(SftArguments, flags)[0])
-            model = adapt(random_model(recipe, choose_attention(args.model.attn_impl)), args.tuner, method=args.method,
-                          recompute=wants_recompute(args.train.gradient_checkpointing))
-            trainer = build_trainer(
-                model, _tokenizer(), Rows(lengths), None, args.train, run_dir=Path(folder), seed=args.run.seed,
-                data_seed=args.data.data_seed, mixed_precision=DTYPE, padding_free=args.template.padding_free,
-                optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
-                                             args.tuner.lorap_emb_lr),
-                step_hook=step_hook(model, args.tuner), complete_checkpoint=lambda folder: None)
+            args, trainer = trainer_of(flags, lambda attention: random_model(recipe, attention), Rows(lengths), None,
+                                       _tokenizer(), Path(folder))
             micro_batches: list[int] = []
             together = trainer.data_collator
 
