@@ -277,17 +277,13 @@ def swift_flags(recipe: Recipe, options: Mapping[str, str], lengths: list[int], 
              'lr_scheduler_type': 'constant', 'warmup_ratio': '0', 'weight_decay': '0', 'max_steps': str(steps),
              'save_strategy': 'no', 'report_to': 'none', 'disable_tqdm': 'true', 'output_dir': folder, 'seed': '1'}
     if not recipe.full:
-        typed |= {'lora_rank': str(RANK), 'lora_alpha': str(ALPHA)}
+        typed |= {'lora_rank': str(RANK), 'lora_alpha': str(ALPHA), 'target_modules': 'ALL'}
     if options.pop('base', 'tuned') != 'default':
-        typed |= {'gradient_accumulation_steps': '1', 'gradient_checkpointing': str(recipe.recompute).lower()}
-        if 'max_tokens_per_batch' in known:
-            typed['max_tokens_per_batch'] = str(recipe.tokens)
-        else:
-            rows = max(1, round(recipe.tokens / float(np.mean(lengths))))
-            typed['per_device_train_batch_size'] = str(rows)
+        typed |= {'gradient_accumulation_steps': '1', 'recompute': 'full' if recipe.recompute else 'light',
+                  'max_tokens_per_batch': str(recipe.tokens)}
         if not recipe.full:
             typed['lora_dropout'] = '0'
-    short = {'dropout': 'lora_dropout', 'recompute': 'gradient_checkpointing'}
+    short = {'dropout': 'lora_dropout'}
     typed |= {name if name in known else short.get(name, name): value for name, value in options.items()}
     return [word for name, value in typed.items() for word in (f'--{name}', value)]
 
@@ -303,18 +299,20 @@ def trainer_of(flags: list[str], make_model: Callable[[str | None], torch.nn.Mod
     from swift.llm.args.derive import effective
     from swift.llm.model.adapt import adapt, step_hook
     from swift.llm.model.device import choose_attention
-    from swift.trainers.build import build_trainer, wants_recompute
+    from swift.trainers.build import build_trainer
     from swift.trainers.optimizers import OptimizerPlan
+    from swift.trainers.recompute import wants_recompute
 
     args = effective(parse(SftArguments, flags)[0])
     model = make_model(choose_attention(args.model.attn_impl))
     dtype = model.dtype
     torch.manual_seed(args.run.seed)
     model = adapt(model, args.tuner, method=args.method,
-                  recompute=wants_recompute(args.train.gradient_checkpointing))
+                  recompute=wants_recompute(args.train.recompute))
     return args, build_trainer(
         model, tokenizer, rows, eval_rows, args.train, run_dir=run_dir, seed=args.run.seed,
         data_seed=args.data.data_seed, mixed_precision=dtype, padding_free=args.template.padding_free,
+        attention=args.model.attn_impl, max_length=args.template.max_length,
         optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                      args.tuner.lorap_emb_lr),
         step_hook=step_hook(model, args.tuner), complete_checkpoint=lambda folder: None)

@@ -37,6 +37,7 @@ from swift.kernels.gated import gated, gated_backward
 from swift.kernels.linear_group import LinearGroup
 from swift.kernels.lora import Drop
 from swift.kernels.norm import add_rms_norm, rms_norm, rms_norm_backward
+from swift.kernels.offload import HostMemory, Kept
 from swift.kernels.rotary import rotate, rotate_backward
 from swift.kernels.varlen import Documents, attend
 
@@ -102,7 +103,7 @@ class DecoderBlock:
 
 
 def run_block(block: DecoderBlock, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, documents: Documents, *,
-              training: bool, recompute: Recompute = 'light') -> torch.Tensor:
+              training: bool, recompute: Recompute = 'light', offload: HostMemory | None = None) -> torch.Tensor:
     """The block on packed rows.
 
     Args:
@@ -112,12 +113,13 @@ def run_block(block: DecoderBlock, x: torch.Tensor, cos: torch.Tensor, sin: torc
         documents: where each document begins.
         training: dropout is on.
         recompute: see the top of the file.
+        offload: where x waits for the backward when recompute is 'full'; None is the device.
 
     Returns:
         [N, D], differentiable once in x and in the parameters that want a gradient.
     """
     drops = _draw(block) if training else (None,) * 4
-    task = _Task(block, cos, sin, documents, drops, recompute)
+    task = _Task(block, cos, sin, documents, drops, recompute, offload)
     with torch.autocast(x.device.type, enabled=False):
         if not torch.is_grad_enabled():
             return _forward(task, x, _Saved(x), graph=False)
@@ -132,6 +134,7 @@ class _Task:
     documents: Documents
     drops: tuple[Drop | None, ...]
     recompute: Recompute
+    offload: HostMemory | None
 
 
 @dataclass
@@ -172,7 +175,10 @@ class _Block(torch.autograd.Function):
         ctx.task = task
         ctx.saved = saved = _Saved(x)
         ctx.wants_x = x.requires_grad
+        ctx.kept = None
         if task.recompute == 'full':
+            if task.offload is not None:
+                saved.x, ctx.kept = None, task.offload.put(x)
             return _forward(task, x, _Saved(x), graph=False)
         y = _forward(task, x, saved)
         if task.recompute != 'none':
@@ -188,6 +194,9 @@ class _Block(torch.autograd.Function):
         if saved.used:
             raise RuntimeError('The gradient of a block was taken a second time; what it saves is used up by the '
                                'first.')
+        if ctx.kept is not None:
+            kept: Kept = ctx.kept
+            saved.x, ctx.kept = task.offload.get(kept), None
         if task.recompute == 'full':
             _forward(task, saved.x, saved, last=False)
         saved.used = True

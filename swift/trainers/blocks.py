@@ -9,7 +9,7 @@ disabled adapters) it leaves to that block. All blocks of a model are replaced o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from swift.kernels.block import BlockSpec, DecoderBlock, Norms, Recompute, run_block
 from swift.kernels.linear_group import Adapter, LinearGroup, Member
+from swift.kernels.offload import HostMemory
 from swift.kernels.varlen import Documents
 from swift.trainers.batching import is_spread
 from swift.utils.logging import get_logger
@@ -36,20 +37,15 @@ def _plain_spec(config: PreTrainedConfig, attention: nn.Module) -> BlockSpec:
 
 
 def _mistral(config: PreTrainedConfig, attention: nn.Module) -> BlockSpec:
-    return _with(_plain_spec(config, attention), window=config.sliding_window)
+    return replace(_plain_spec(config, attention), window=config.sliding_window)
 
 
 def _qwen(config: PreTrainedConfig, attention: nn.Module) -> BlockSpec:
-    return _with(_plain_spec(config, attention), window=attention.sliding_window)
+    return replace(_plain_spec(config, attention), window=attention.sliding_window)
 
 
 def _gemma(config: PreTrainedConfig, attention: nn.Module) -> BlockSpec:
-    return _with(_plain_spec(config, attention), norm_offset=1.0)
-
-
-def _with(spec: BlockSpec, **changes: Any) -> BlockSpec:
-    from dataclasses import replace
-    return replace(spec, **changes)
+    return replace(_plain_spec(config, attention), norm_offset=1.0)
 
 
 # Class of a block -> what it does. Those whose forward is: norm, attention, sum, norm, gated layers, sum.
@@ -65,10 +61,13 @@ class FusedBlock(nn.Module):
     Args:
         original: the model's own block; its children become those of this one.
         block: what is computed instead.
+
+    Attributes:
         recompute: see :mod:`swift.kernels.block`.
+        offload: where the inputs of blocks wait under 'full'; None is on the device.
     """
 
-    def __init__(self, original: nn.Module, block: DecoderBlock, recompute: Recompute) -> None:
+    def __init__(self, original: nn.Module, block: DecoderBlock) -> None:
         super().__init__()
         for name, child in original.named_children():
             self.add_module(name, child)
@@ -77,7 +76,8 @@ class FusedBlock(nn.Module):
                 setattr(self, name, value)
         self._original = (original,)  # in a tuple it is no child, so that no parameter has two names
         self.block = block
-        self.recompute: Recompute = recompute
+        self.recompute: Recompute = 'light'
+        self.offload: HostMemory | None = None
         self.ready = False  # set by :class:`InstalledBlocks` in front of each forward of the model
         self.train(original.training)
 
@@ -102,25 +102,34 @@ class FusedBlock(nn.Module):
                                  past_key_values=past_key_values, **more, **kwargs)
         cos, sin = (part[0] for part in position_embeddings)
         return run_block(self.block, hidden_states[0], cos, sin, documents, training=self.training,
-                         recompute=self.recompute)[None]
+                         recompute=self.recompute, offload=self.offload)[None]
 
 
-@dataclass(frozen=True)
 class InstalledBlocks:
     """Fused blocks in their places.
 
-    Attributes:
+    Args:
         layers: they.
-        model: the module that holds the list of blocks.
+        decoder: the module that holds the list of blocks.
     """
 
-    layers: tuple[FusedBlock, ...]
-    model: nn.Module
-    state: tuple[Any, ...]
+    def __init__(self, layers: tuple[FusedBlock, ...], decoder: nn.Module) -> None:
+        self.layers = layers
+        self.decoder = decoder
+        self._state = _state(layers)
+        for i, layer in enumerate(layers):
+            decoder.layers[i] = layer
+        self._hook = decoder.register_forward_pre_hook(self.refresh)
+
+    def keep(self, recompute: Recompute, *, offload: bool = False) -> None:
+        """What waits for the backward from now on, and where."""
+        memory = HostMemory() if offload else None
+        for layer in self.layers:
+            layer.recompute, layer.offload = recompute, memory
 
     def refresh(self, *_: Any) -> None:
         """Take over adapters as they are now; runs in front of each forward of the model."""
-        ready = _state(self.layers) == self.state and all(
+        ready = _state(self.layers) == self._state and all(
             group.is_packed() for layer in self.layers for group in layer.block.groups)
         for layer in self.layers:
             layer.ready = ready
@@ -130,26 +139,25 @@ class InstalledBlocks:
 
     def restore(self) -> None:
         """Put the model's own blocks back."""
+        self._hook.remove()
         for i, layer in enumerate(self.layers):
             for group in layer.block.groups:
                 group.unpack()
-            self.model.layers[i] = layer.original
+            self.decoder.layers[i] = layer.original
 
 
-def fuse_blocks(model: PreTrainedModel, typed: bool | None, recompute: Recompute, *,
-                sharded: bool) -> InstalledBlocks | None:
+def fuse_blocks(model: PreTrainedModel, typed: bool | None, *, sharded: bool) -> InstalledBlocks | None:
     """Replace the blocks of a transformers model where that gives what they give; says what was decided.
 
     Args:
         model: without wrappers; adapters are inside.
         typed: ``--fused_blocks``; a reason against it is a warning when it was asked for.
-        recompute: what is made again in the backward.
         sharded: parameters are spread over processes by ZeRO-3 or FSDP.
     """
     if typed is False:
         return None
     found = ('its parameters are sharded' if sharded else 'the model lies on several devices' if is_spread(model)
-             else _install(model, recompute))
+             else _install(model))
     if isinstance(found, InstalledBlocks):
         problem = disagreement(found)
         if problem is not None:
@@ -158,35 +166,27 @@ def fuse_blocks(model: PreTrainedModel, typed: bool | None, recompute: Recompute
     if isinstance(found, str):
         (logger.warning if typed else logger.info)('Blocks are those of transformers: %s.', found)
         return None
-    hook = found.model.register_forward_pre_hook(found.refresh)
-    logger.info('Fused blocks: %d, recompute %s; tried on this model, values and gradients are those of transformers.',
-                len(found.layers), recompute)
-    del hook
+    logger.info('Fused blocks: %d; tried on this model, values and gradients are those of transformers.',
+                len(found.layers))
     return found
 
 
-def _install(model: PreTrainedModel, recompute: Recompute) -> InstalledBlocks | str:
+def _install(model: PreTrainedModel) -> InstalledBlocks | str:
     decoder = model.get_decoder()
-    layers = list(decoder.layers)
-    kinds = {type(layer).__name__ for layer in layers}
-    strange = sorted(kinds - BLOCKS.keys())
-    if strange:
-        return f'there is no fused block for {strange[0]}'
+    layers = [module for name, module in decoder.named_children() if name == 'layers']
+    strange = sorted({type(layer).__name__ for part in layers for layer in part} - BLOCKS.keys())
+    if strange or not layers:
+        return f'there is no fused block for {strange[0] if strange else type(decoder).__name__}'
     config = model.config.get_text_config()
     if config.hidden_act not in _ACTIVATIONS:
         return f'there is no fused block with the activation {config.hidden_act}'
-    scratch = _Scratch()
-    blocks = []
-    for layer in layers:
-        problem = _strange(layer)
-        if problem is not None:
-            return problem
-    for layer in layers:
-        blocks.append(_block_of(layer, BLOCKS[type(layer).__name__](config, layer.self_attn), scratch))
-    fused = tuple(FusedBlock(layer, block, recompute) for layer, block in zip(layers, blocks, strict=True))
-    for i, layer in enumerate(fused):
-        decoder.layers[i] = layer
-    return InstalledBlocks(fused, decoder, _state(fused))
+    layers = list(decoder.layers)
+    problem = next(filter(None, map(_strange, layers)), None)
+    if problem is not None:
+        return problem
+    fused = tuple(FusedBlock(layer, _block_of(layer, BLOCKS[type(layer).__name__](config, layer.self_attn)))
+                  for layer in layers)
+    return InstalledBlocks(fused, decoder)
 
 
 def _strange(layer: nn.Module) -> str | None:
@@ -217,28 +217,14 @@ def _strange(layer: nn.Module) -> str | None:
             return f'{parent} has a part {sorted(more)[0]}'
     if len({dropout for _, dropout in adapted}) > 1:
         return 'its adapters have different dropout'
-    weights = [module.weight for module in layer.modules() if isinstance(module, nn.Linear)]
-    if len({weight.dtype for weight in [layer.get_submodule(name).weight for name in _PARTS]}) > 1:
+    if len({layer.get_submodule(name).weight.dtype for name in _PARTS}) > 1:
         return 'its weights have different types'
-    del weights
     return None
 
 
 def _dropout(module: lora.Linear) -> float:
     dropout = module.lora_dropout[module.active_adapters[0]]
     return dropout.p if isinstance(dropout, nn.Dropout) else 0.0
-
-
-class _Scratch:
-    """Memory for de-quantised weights that all groups share."""
-
-    def __init__(self) -> None:
-        self._memory: torch.Tensor | None = None
-
-    def __call__(self, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
-        if self._memory is None or self._memory.numel() < rows * columns:
-            self._memory = torch.empty(rows * columns, dtype=like.dtype, device=like.device)
-        return self._memory[:rows * columns].view(rows, columns)
 
 
 def _member(module: nn.Module) -> Member:
@@ -249,7 +235,7 @@ def _member(module: nn.Module) -> Member:
     return Member(base.weight, base.bias, adapter, (base.out_features, base.in_features))
 
 
-def _block_of(layer: nn.Module, spec: BlockSpec, scratch: _Scratch) -> DecoderBlock:
+def _block_of(layer: nn.Module, spec: BlockSpec) -> DecoderBlock:
     members = {name.rpartition('.')[2]: _member(layer.get_submodule(name)) for name in _PARTS}
     dtype = members['q_proj'].weight.dtype
 
@@ -296,6 +282,14 @@ def disagreement(found: InstalledBlocks) -> str | None:
     positions = torch.cat([torch.arange(n) for n in lengths])[None].to(device)
     documents = Documents.of(lengths).to(device)
     tolerance = 1e-4 if dtype in (torch.float32, torch.float64) else 4e-2  # norms of transformers are float32 at most
+    rotary = found.decoder.rotary_emb(x, positions)
+
+    def plain(layer: FusedBlock, h: torch.Tensor) -> torch.Tensor:
+        return _one_by_one(layer.original, h, rotary, lengths)
+
+    def fused(layer: FusedBlock, h: torch.Tensor) -> torch.Tensor:
+        return layer(h, position_embeddings=rotary, documents=documents)
+
     for layer in {id(layer): layer for layer in (first, found.layers[-1])}.values():
         was_training = layer.training
         layer.eval()
@@ -303,31 +297,28 @@ def disagreement(found: InstalledBlocks) -> str | None:
         for group in layer.block.groups:
             group.refresh()
         try:
-            rotary = found.model.rotary_emb(x, positions)
-            results = [_value_and_gradients(run, layer, x, dy) for run in (
-                lambda h: _one_by_one(layer.original, h, rotary, lengths),
-                lambda h: layer(h, position_embeddings=rotary, documents=documents))]
+            expected, ours = (_value_and_gradients(run, layer, x, dy) for run in (plain, fused))
         except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as e:
             return f'the fused one fails in this model ({str(e).splitlines()[0] if str(e) else type(e).__name__})'
         finally:
             layer.train(was_training)
             layer.ready = False
-        for name, plain in results[0].items():
-            fused = results[1][name]
-            if not (plain - fused).abs().max() <= tolerance * plain.abs().max() + 1e-30:
+        for name, tensor in expected.items():
+            if not (tensor - ours[name]).abs().max() <= tolerance * tensor.abs().max() + 1e-30:
                 return f'{name} of the fused one differs in this model'
     return None
 
 
-def _value_and_gradients(run: Callable[[torch.Tensor], torch.Tensor], layer: FusedBlock, x: torch.Tensor,
+def _value_and_gradients(run: Callable[[FusedBlock, torch.Tensor], torch.Tensor], layer: FusedBlock, x: torch.Tensor,
                          dy: torch.Tensor) -> dict[str, torch.Tensor]:
     trained = {name: parameter for name, parameter in layer.named_parameters() if parameter.requires_grad}
     with torch.enable_grad():
         h = x.clone().requires_grad_()
-        y = run(h)
+        y = run(layer, h)
         grads = torch.autograd.grad(y, [h, *trained.values()], dy, allow_unused=True)
     found = {'the value': y, 'the gradient of the input': grads[0]}
-    found |= {f'the gradient of {name}': grad for name, grad in zip(trained, grads[1:], strict=True) if grad is not None}
+    found |= {f'the gradient of {name}': grad for name, grad in zip(trained, grads[1:], strict=True)
+              if grad is not None}
     return {name: tensor.detach().double() for name, tensor in found.items()}
 
 

@@ -22,6 +22,7 @@ from swift.trainers.apart import OneLine, share_a_line
 from swift.trainers.arguments import training_arguments
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan, forward_takes, is_spread
+from swift.trainers.blocks import fuse_blocks
 from swift.trainers.callbacks import (
     LastStepCallback,
     LogFileCallback,
@@ -89,6 +90,8 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
                                                    packs=packs(train))
     in_front = None if prompted(model) is None else logits_in_front(model)
     fused = None if as_it_is else fuse_head(bare, train.fused_loss_head, sharded=sharded)
+    by_documents = one_line is not None and one_line.documents
+    blocks = fuse_blocks(bare, train.fused_blocks, sharded=sharded) if by_documents else None
     gradients_whole = not steps_in_backward(train.optim, optimizer_plan.settings)
     if as_it_is:
         recompute = 'full' if wants_recompute(train.recompute) else 'none'
@@ -96,12 +99,15 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         recompute = decide_recompute(
             model, train, tokens_per_micro_batch(train_rows, train, max_length, padded=one_line is None),
             device=arguments.device, dtype=mixed_precision, sharded=sharded, fused_head=fused is not None,
-            gradients=gradients_whole)
-    if recompute == 'full' and not as_it_is:
+            gradients=gradients_whole, block_kernel=blocks is not None)
+    if blocks is not None:
+        blocks.keep(recompute, offload=train.offload_activations)
+    elif recompute == 'full' and not as_it_is:
         enable_recompute(bare)
     in_force = ['loss head of the model' if fused is None else
                 f'fused loss head ({choose_backend(arguments.device, mixed_precision)})',
-                f'attention {bare.config._attn_implementation}', f'optimizer {train.optim}', f'recompute {recompute}',
+                f'attention {bare.config._attn_implementation}',
+                'blocks of the model' if blocks is None else 'fused blocks', f'optimizer {train.optim}', f'recompute {recompute}',
                 f'batches {"padding-free" if one_line else "padded"}']
     meter = Meter(find_device(arguments.device, mixed_precision),
                   None if as_it_is else token_work(bare, trains_before=in_front is not None), recompute=recompute,
@@ -109,7 +115,7 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
     trainer = SwiftTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=eval_rows, processing_class=tokenizer,
         data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id, padding_free=one_line is not None,
-                                        documents=one_line is not None and one_line.documents, in_front=in_front),
+                                        documents=by_documents, in_front=in_front),
         plan=plan, data_seed=data_seed,
         # of a model on several devices the head lies on another one than the positions that it would be indexed with
         head_takes_positions=not as_it_is and forward_takes(bare, 'logits_to_keep') and not is_spread(bare),

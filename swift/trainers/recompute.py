@@ -59,6 +59,8 @@ def decide_recompute(model: nn.Module, train: TrainArgs, tokens_per_micro_batch:
         return 'full'
     if train.recompute != 'auto':
         return train.recompute
+    if train.offload_activations:
+        return 'full'
     if not torch.accelerator.is_available():
         return 'none'
     free = available_bytes(device)
@@ -94,6 +96,9 @@ def describe_run(model: nn.Module, optim: str, tokens: int, *, dtype: torch.dtyp
 def tokens_per_micro_batch(rows: Dataset, train: TrainArgs, max_length: int, *, padded: bool) -> int | None:
     """Positions of the largest micro-batch that rows can make; None where nothing bounds them."""
     count = train.per_device_train_batch_size
+    line = train.packing_length if train.packing else train.max_tokens_per_batch
+    if line:
+        return count * line
     if isinstance(rows, EncodedDataset):
         lengths: Sequence[int] = rows.lengths.tolist()
         return largest_batch(lengths, count, padded=padded)

@@ -84,7 +84,7 @@ def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor],
 def test_values_and_gradients_are_those_of_the_model(model_type, targets, policy):
     model, rows = model_of(model_type, targets).train(), line()
     wanted = result(model, one_by_one, rows)
-    assert fuse_blocks(bare(model), True, policy, sharded=False) is not None
+    fuse_blocks(bare(model), True, sharded=False).keep(policy)
     assert any(isinstance(module, FusedBlock) for module in model.modules())
     assert_same(result(model, packed, rows), wanted)
     assert_same(result(model, packed, rows), wanted)  # a second step
@@ -98,13 +98,13 @@ def test_ranks_scalings_and_frozen_parts_that_differ():
             parameter.requires_grad_(False)
     rows = line()
     wanted = result(model, one_by_one, rows)
-    fuse_blocks(bare(model), True, 'light', sharded=False)
+    fuse_blocks(bare(model), True, sharded=False)
     assert_same(result(model, packed, rows), wanted)
 
 
 def test_new_adapter_weights_are_seen_in_the_next_forward():
     model, rows = model_of('llama', ALL), line()
-    fuse_blocks(bare(model), True, 'light', sharded=False)
+    fuse_blocks(bare(model), True, sharded=False)
     packed(model, rows)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -125,7 +125,7 @@ def test_generation_padded_batches_and_disabled_adapters_go_the_model_s_own_way(
             with model.disable_adapter():
                 yield one_by_one(model, rows)
     wanted = list(everything())
-    fuse_blocks(bare(model), True, 'light', sharded=False)
+    fuse_blocks(bare(model), True, sharded=False)
     for found, tensor in zip(everything(), wanted, strict=True):
         torch.testing.assert_close(found, tensor, rtol=1e-5, atol=1e-5)
     with model.disable_adapter(), torch.no_grad():
@@ -136,7 +136,7 @@ def test_names_and_values_of_parameters_stay_and_restoring_leaves_no_trace():
     model = model_of('qwen2', ALL)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     kinds = [type(module) for module in model.modules()]
-    done = fuse_blocks(bare(model), True, 'light', sharded=False)
+    done = fuse_blocks(bare(model), True, sharded=False)
     for state in (model.state_dict(), done.restore() or model.state_dict()):
         assert list(state) == list(before)
         assert all(torch.equal(tensor, before[name]) for name, tensor in state.items())
@@ -147,7 +147,7 @@ def test_names_and_values_of_parameters_stay_and_restoring_leaves_no_trace():
 def test_an_adapter_is_saved_as_it_is_and_merged_after_restoring(tmp_path):
     model, rows = model_of('qwen2', ALL), line()
     wanted = one_by_one(model, rows)
-    done = fuse_blocks(bare(model), True, 'light', sharded=False)
+    done = fuse_blocks(bare(model), True, sharded=False)
     model.save_pretrained(tmp_path / 'adapter')
     done.restore()
     merged = model.merge_and_unload()
@@ -161,7 +161,7 @@ def test_an_adapter_is_saved_as_it_is_and_merged_after_restoring(tmp_path):
 def test_trained_weights_are_saved_from_where_they_are(tmp_path):
     model, rows = model_of('qwen2'), line()
     wanted = one_by_one(model, rows)
-    fuse_blocks(model, True, 'light', sharded=False)
+    fuse_blocks(model, True, sharded=False)
     model.save_pretrained(tmp_path)
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     torch.testing.assert_close(one_by_one(again, rows), wanted, rtol=1e-4, atol=1e-4)
@@ -171,7 +171,7 @@ def test_trained_weights_are_saved_from_where_they_are(tmp_path):
 def test_dropout_is_the_same_in_forward_and_backward(policy):
     """The directional derivative along the adapters, of the function with the masks of one seed."""
     model, rows = model_of('llama', ALL, dropout=0.3).double().train(), line()
-    fuse_blocks(bare(model), True, policy, sharded=False)
+    fuse_blocks(bare(model), True, sharded=False).keep(policy)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     directions = [torch.randn_like(parameter) for parameter in trained]
 
@@ -204,7 +204,7 @@ def test_a_model_that_is_not_as_its_class_makes_it_stays_as_it_is(caplog, change
     model = model_of('llama')
     change(model)
     with caplog.at_level(logging.WARNING, logger='swift'):
-        assert fuse_blocks(model, True, 'light', sharded=False) is None
+        assert fuse_blocks(model, True, sharded=False) is None
     assert reason in caplog.text
     assert not any(isinstance(module, FusedBlock) for module in model.modules())
 
@@ -215,7 +215,7 @@ def test_a_wrong_result_is_found_in_the_trial(monkeypatch, caplog):
     monkeypatch.setattr(block, 'rms_norm', lambda x, weight, *a, **k: right(x, weight * 1.01, *a, **k))
     model = model_of('llama', ALL)
     with caplog.at_level(logging.WARNING, logger='swift'):
-        assert fuse_blocks(bare(model), True, 'light', sharded=False) is None
+        assert fuse_blocks(bare(model), True, sharded=False) is None
     assert 'differs in this model' in caplog.text
 
 
@@ -223,14 +223,13 @@ def test_what_is_saved_is_what_the_policy_says():
     """Numbers a token and block, as the table in swift/kernels/block.py has them."""
     from swift.kernels import block as kernel
     model, rows = model_of('llama', ALL).train(), line()
-    done = fuse_blocks(bare(model), True, 'none', sharded=False)
+    done = fuse_blocks(bare(model), True, sharded=False)
     spec = done.layers[0].block.spec
     width, inner = done.layers[0].block.qkv.inputs, done.layers[0].block.down.inputs
     q, k = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
     numbers = {'full': width, 'selective': 2 * width + 2 * q + 2 * k, 'light': 2 * width + 2 * q + 2 * k + 2 * inner}
     for policy, wanted in numbers.items():
-        for layer in done.layers:
-            layer.recompute = policy
+        done.keep(policy)
         logits = packed(model, rows)
         node, saved = logits.grad_fn, []
         seen = set()

@@ -465,6 +465,10 @@ class TrainArgs(Group):
     gradient_checkpointing: bool | None = opt(None, 'The older spelling: true is --recompute full, false is none.')
     fused_loss_head: bool | None = opt(None, 'Compute the loss without holding the logits of all tokens. Default: '
                                              'where it gives the loss of the plain way, which is tried.')
+    fused_blocks: bool | None = opt(None, 'Compute each decoder block as one operator. Default: where the model has '
+                                          'such blocks and it gives what they give, which is tried.')
+    offload_activations: bool = opt(False, 'Keep the inputs of blocks in the memory of the host until the backward; '
+                                           'with --recompute full and fused blocks, on CUDA.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
     fsdp: str = opt('', 'FSDP options of transformers ("full_shard auto_wrap").')
     fsdp_config: str | None = opt(None, 'FSDP configuration: a JSON file, or JSON text.')
