@@ -19,8 +19,9 @@ LEAST_TILE = 2048
 PER_THREAD = 16
 """Elements of a tile that a thread holds, in each tensor: two loads of 16 bytes."""
 
-PROGRAMS_PER_SM = {2048: 8, 4096: 4, 8192: 2}
-"""How many programs sum up a weight's gradient on each multiprocessor, by the elements of a tile; 1 for larger ones."""
+PROGRAMS_PER_SM = {2048: 6, 4096: 3}
+"""How many programs sum up a weight's gradient on each multiprocessor, by the elements of a tile; 1 for larger ones. As
+many as its registers hold at once (80 a thread), so that all start and end together."""
 
 
 @triton.jit
@@ -51,7 +52,7 @@ def _backward(dy_ptr, x_ptr, weight_ptr, rstd_ptr, residual_ptr, out_ptr, partia
               ROWS: tl.constexpr, RESIDUAL: tl.constexpr, WEIGHT_GRAD: tl.constexpr):
     column = tl.arange(0, BLOCK)
     weight = tl.load(weight_ptr + column, mask=column < D, other=0.0).to(tl.float32) + offset
-    dweight = tl.zeros((BLOCK,), tl.float32)
+    dweight = tl.zeros((ROWS, BLOCK), tl.float32)
     tile = tl.program_id(0)
     while tile < tiles:  # a range over numbers known at run time is not for Triton's interpreter
         row = tile * ROWS + tl.arange(0, ROWS)
@@ -62,7 +63,7 @@ def _backward(dy_ptr, x_ptr, weight_ptr, rstd_ptr, residual_ptr, out_ptr, partia
         rstd = tl.load(rstd_ptr + row, mask=row < rows, other=0.0)[:, None]
         normed = x * rstd
         if WEIGHT_GRAD:
-            dweight += tl.sum(dy * normed, 0)
+            dweight += dy * normed
         gradient = dy * weight[None, :]
         mean = tl.sum(gradient * normed, 1) / D
         dx = rstd * (gradient - normed * mean[:, None])
@@ -73,7 +74,7 @@ def _backward(dy_ptr, x_ptr, weight_ptr, rstd_ptr, residual_ptr, out_ptr, partia
         tl.store(out_ptr + start * out_stride + column[None, :], dx.to(out_ptr.dtype.element_ty), mask=inside)
         tile += tl.num_programs(0)
     if WEIGHT_GRAD:
-        tl.store(partial_ptr + tl.program_id(0) * D + column, dweight, mask=column < D)
+        tl.store(partial_ptr + tl.program_id(0) * D + column, tl.sum(dweight, 0), mask=column < D)
 
 
 def forward(x: torch.Tensor, y: torch.Tensor | None, total: torch.Tensor | None, weight: torch.Tensor, eps: float,

@@ -20,8 +20,37 @@ TILE = 4096
 
 PER_THREAD = 16
 
-PROGRAMS_PER_SM = 4
+PROGRAMS_PER_SM = 2
 """How many programs sum up the norms' weight gradients on each multiprocessor."""
+
+
+@triton.jit
+def _load_pairs(row_ptr, here, HALF: tl.constexpr, HALF_BLOCK: tl.constexpr, ROWS: tl.constexpr,
+                INTERLEAVED: tl.constexpr):
+    """The two halves of what is rotated, [ROWS, HALF_BLOCK] each in float32; ``row_ptr`` and ``here`` are [ROWS, 1]."""
+    if INTERLEAVED:
+        column = tl.arange(0, 2 * HALF_BLOCK)[None, :]  # neighbours are loaded together and then taken apart
+        x = tl.load(row_ptr + column, mask=here & (column < 2 * HALF), other=0.0).to(tl.float32)
+        first, second = tl.split(tl.reshape(x, (ROWS, HALF_BLOCK, 2)))
+    else:
+        column = tl.arange(0, HALF_BLOCK)[None, :]
+        first = tl.load(row_ptr + column, mask=here & (column < HALF), other=0.0).to(tl.float32)
+        second = tl.load(row_ptr + column + HALF, mask=here & (column < HALF), other=0.0).to(tl.float32)
+    return first, second
+
+
+@triton.jit
+def _store_pairs(row_ptr, first, second, here, HALF: tl.constexpr, HALF_BLOCK: tl.constexpr, ROWS: tl.constexpr,
+                 INTERLEAVED: tl.constexpr):
+    element = row_ptr.dtype.element_ty
+    if INTERLEAVED:
+        column = tl.arange(0, 2 * HALF_BLOCK)[None, :]
+        x = tl.reshape(tl.join(first.to(element), second.to(element)), (ROWS, 2 * HALF_BLOCK))
+        tl.store(row_ptr + column, x, mask=here & (column < 2 * HALF))
+    else:
+        column = tl.arange(0, HALF_BLOCK)[None, :]
+        tl.store(row_ptr + column, first.to(element), mask=here & (column < HALF))
+        tl.store(row_ptr + column + HALF, second.to(element), mask=here & (column < HALF))
 
 
 @triton.jit
@@ -34,14 +63,11 @@ def _forward(qkv_ptr, cos_ptr, sin_ptr, q_weight_ptr, k_weight_ptr, out_ptr, rst
     here = row < rows
     token = (row // (HQ + HK)).to(tl.int64)
     head = row % (HQ + HK)
-    pair = tl.arange(0, HALF_BLOCK)
-    first = pair * 2 if INTERLEAVED else pair
-    apart: tl.constexpr = 1 if INTERLEAVED else HALF
-    inside = here[:, None] & (pair < HALF)[None, :]
     x_ptr = qkv_ptr + (token * qkv_stride + head * D)[:, None]
     y_ptr = out_ptr + (token * out_stride + head * D)[:, None]
-    x1 = tl.load(x_ptr + first[None, :], mask=inside, other=0.0).to(tl.float32)
-    x2 = tl.load(x_ptr + (first + apart)[None, :], mask=inside, other=0.0).to(tl.float32)
+    x1, x2 = _load_pairs(x_ptr, here[:, None], HALF, HALF_BLOCK, ROWS, INTERLEAVED)
+    pair = tl.arange(0, HALF_BLOCK)
+    inside = here[:, None] & (pair < HALF)[None, :]
     cos = tl.load(cos_ptr + (token * cos_stride)[:, None] + pair[None, :] * STEP, mask=inside, other=0.0).to(tl.float32)
     sin = tl.load(sin_ptr + (token * sin_stride)[:, None] + pair[None, :] * STEP, mask=inside, other=0.0).to(tl.float32)
     if INVERSE:
@@ -58,13 +84,14 @@ def _forward(qkv_ptr, cos_ptr, sin_ptr, q_weight_ptr, k_weight_ptr, out_ptr, rst
         rstd = 1 / tl.sqrt(squares / D + eps)
         tl.store(rstd_ptr + row, rstd, mask=here)
         is_q = (head < HQ)[:, None]
+        first = pair * 2 if INTERLEAVED else pair
+        second = first + (1 if INTERLEAVED else HALF)
         x1 *= rstd[:, None] * _weight(q_weight_ptr, k_weight_ptr, is_q, first, pair < HALF, offset)
-        x2 *= rstd[:, None] * _weight(q_weight_ptr, k_weight_ptr, is_q, first + apart, pair < HALF, offset)
+        x2 *= rstd[:, None] * _weight(q_weight_ptr, k_weight_ptr, is_q, second, pair < HALF, offset)
         if REST > 0:
             x3 *= rstd[:, None] * _weight(q_weight_ptr, k_weight_ptr, is_q, beyond, beyond < D, offset)
     tl.debug_barrier()  # the result may go where the input was
-    tl.store(y_ptr + first[None, :], (x1 * cos - x2 * sin).to(out_ptr.dtype.element_ty), mask=inside)
-    tl.store(y_ptr + (first + apart)[None, :], (x2 * cos + x1 * sin).to(out_ptr.dtype.element_ty), mask=inside)
+    _store_pairs(y_ptr, x1 * cos - x2 * sin, x2 * cos + x1 * sin, here[:, None], HALF, HALF_BLOCK, ROWS, INTERLEAVED)
     if NORM or not IN_PLACE:
         if REST > 0:
             tl.store(y_ptr + beyond[None, :], x3.to(out_ptr.dtype.element_ty), mask=inside_rest)
@@ -76,16 +103,6 @@ def _weight(q_weight_ptr, k_weight_ptr, is_q, column, inside, offset):
     q = tl.load(q_weight_ptr + column, mask=inside, other=0.0).to(tl.float32)
     k = tl.load(k_weight_ptr + column, mask=inside, other=0.0).to(tl.float32)
     return tl.where(is_q, q[None, :], k[None, :]) + offset
-
-
-@triton.jit
-def _gradient(dq_ptr, dk_ptr, dv_ptr, is_q, is_k, is_v, column, inside):
-    """[ROWS, columns] from whichever of the three has the row; pointers are [ROWS, 1]."""
-    column = column[None, :]
-    found = tl.load(dq_ptr + column, mask=is_q & inside[None, :], other=0.0).to(tl.float32)
-    found += tl.load(dk_ptr + column, mask=is_k & inside[None, :], other=0.0).to(tl.float32)
-    found += tl.load(dv_ptr + column, mask=is_v & inside[None, :], other=0.0).to(tl.float32)
-    return found
 
 
 @triton.jit
@@ -118,8 +135,11 @@ def _backward(dq_ptr, dk_ptr, dv_ptr, cos_ptr, sin_ptr, qkv_ptr, rstd_ptr, q_wei
         q_ptr = dq_ptr + (token * dq_token + head * dq_head)[:, None]
         k_ptr = dk_ptr + (token * dk_token + (head - HQ) * dk_head)[:, None]
         v_ptr = dv_ptr + (token * dv_token + (head - HQ - HK) * dv_head)[:, None]
-        y1 = _gradient(q_ptr, k_ptr, v_ptr, is_q, is_k, is_v, first, is_pair)
-        y2 = _gradient(q_ptr, k_ptr, v_ptr, is_q, is_k, is_v, second, is_pair)
+        q1, q2 = _load_pairs(q_ptr, is_q, HALF, HALF_BLOCK, ROWS, INTERLEAVED)  # zeros in rows that are others'
+        k1, k2 = _load_pairs(k_ptr, is_k, HALF, HALF_BLOCK, ROWS, INTERLEAVED)
+        v1, v2 = _load_pairs(v_ptr, is_v, HALF, HALF_BLOCK, ROWS, INTERLEAVED)
+        y1 = q1 + k1 + v1
+        y2 = q2 + k2 + v2
         turns = (is_q | is_k) & is_pair[None, :]  # values are turned by nothing
         cos = tl.load(cos_ptr + (token * cos_stride)[:, None] + pair[None, :] * STEP, mask=turns,
                       other=1.0).to(tl.float32)
@@ -128,19 +148,22 @@ def _backward(dq_ptr, dk_ptr, dv_ptr, cos_ptr, sin_ptr, qkv_ptr, rstd_ptr, q_wei
         g1 = y1 * cos + y2 * sin
         g2 = y2 * cos - y1 * sin
         if REST > 0:
-            g3 = _gradient(q_ptr, k_ptr, v_ptr, is_q, is_k, is_v, beyond, beyond < D)
+            column = beyond[None, :]
+            g3 = tl.load(q_ptr + column, mask=is_q & (column < D), other=0.0).to(tl.float32)
+            g3 += tl.load(k_ptr + column, mask=is_k & (column < D), other=0.0).to(tl.float32)
+            g3 += tl.load(v_ptr + column, mask=is_v & (column < D), other=0.0).to(tl.float32)
         if NORM:
             rotated = is_q | is_k
             rstd = tl.load(rstd_ptr + token * (HQ + HK) + head, mask=here & (head < HQ + HK), other=0.0)[:, None]
             x_ptr = qkv_ptr + (token * qkv_stride + head * D)[:, None]
-            x1 = tl.load(x_ptr + first[None, :], mask=turns, other=0.0).to(tl.float32) * rstd
-            x2 = tl.load(x_ptr + second[None, :], mask=turns, other=0.0).to(tl.float32) * rstd
+            x1, x2 = _load_pairs(x_ptr, rotated, HALF, HALF_BLOCK, ROWS, INTERLEAVED)
+            x1 *= rstd
+            x2 *= rstd
             w1 = g1 * _weight(q_weight_ptr, k_weight_ptr, is_q, first, is_pair, offset)
             w2 = g2 * _weight(q_weight_ptr, k_weight_ptr, is_q, second, is_pair, offset)
             mean = tl.sum(w1 * x1 + w2 * x2, 1)
             if REST > 0:
-                x3 = tl.load(x_ptr + beyond[None, :], mask=rotated & (beyond < D)[None, :],
-                             other=0.0).to(tl.float32) * rstd
+                x3 = tl.load(x_ptr + column, mask=rotated & (column < D), other=0.0).to(tl.float32) * rstd
                 w3 = g3 * _weight(q_weight_ptr, k_weight_ptr, is_q, beyond, beyond < D, offset)
                 mean += tl.sum(w3 * x3, 1)
             mean = (mean / D)[:, None]
@@ -158,12 +181,9 @@ def _backward(dq_ptr, dk_ptr, dv_ptr, cos_ptr, sin_ptr, qkv_ptr, rstd_ptr, q_wei
                 g3 = tl.where(rotated, rstd * (w3 - x3 * mean), g3)
         tl.debug_barrier()  # the result may go where the gradients were
         to_ptr = out_ptr + (token * out_stride + head * D)[:, None]
-        element = out_ptr.dtype.element_ty
-        inside = here[:, None] & is_pair[None, :]
-        tl.store(to_ptr + first[None, :], g1.to(element), mask=inside)
-        tl.store(to_ptr + second[None, :], g2.to(element), mask=inside)
+        _store_pairs(to_ptr, g1, g2, here[:, None], HALF, HALF_BLOCK, ROWS, INTERLEAVED)
         if REST > 0:
-            tl.store(to_ptr + beyond[None, :], g3.to(element), mask=here[:, None] & (beyond < D)[None, :])
+            tl.store(to_ptr + column, g3.to(out_ptr.dtype.element_ty), mask=here[:, None] & (column < D))
         tile += tl.num_programs(0)
     if WEIGHT_GRAD:
         of_q = partial_ptr + tl.program_id(0) * 2 * D
