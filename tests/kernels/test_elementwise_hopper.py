@@ -56,7 +56,8 @@ shape, warps = rotary_triton._shape(cos, 128)
 for norm in (False, True):
     for interleaved in (False, True):
         both = {'HQ': 28, 'HK': 4, 'NORM': norm, 'INTERLEAVED': interleaved, **shape}
-        compiled(f'rotate {norm} {interleaved}', rotary_triton._forward, warps, INVERSE=False, IN_PLACE=not norm, **both)
+        compiled(f'rotate {norm} {interleaved}', rotary_triton._forward, warps, INVERSE=False, IN_PLACE=not norm,
+                 **both)
         compiled(f'rotate_backward {norm} {interleaved}', rotary_triton._backward, warps, WEIGHT_GRAD=norm, **both)
 shape, warps = rotary_triton._shape(cos[:, :16], 80)
 compiled('rotate_backward partial', rotary_triton._backward, warps, HQ=3, HK=1, NORM=True, INTERLEAVED=True,
