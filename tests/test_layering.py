@@ -19,7 +19,7 @@ ALLOWED = {
     'swift': _SERVICES | {'swift.cli', 'swift.llm', 'swift.llm.pipelines'},  # lazy public names, python -m swift
     'swift.version': set(),
     'swift.utils': _BASE,
-    'swift.cli': _BASE | {'swift.llm.args', 'swift.llm.pipelines'},
+    'swift.cli': _BASE | {'swift.llm.args', 'swift.llm.pipelines', 'swift.kernels'},  # doctor checks kernels
     'swift.tuners': _BASE,
     'swift.kernels': _BASE,
     'swift.llm': _SERVICES | {'swift.llm.pipelines'},  # lazy public names

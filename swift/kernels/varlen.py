@@ -225,7 +225,7 @@ def _by_varlen(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, documents: Doc
     starts, longest = documents.starts, documents.longest
     options = _varlen_keywords().options(terms, q.shape[1] // k.shape[1])
     out = varlen_attn(q, k, _padded(v, q.shape[2]), starts, starts, longest, longest, **options)
-    return out[..., :width]
+    return _cut(out, width)
 
 
 def _by_flash_package(name: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, documents: Documents,
@@ -244,7 +244,12 @@ def _by_flash_package(name: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tens
     out = flash_attn_varlen_func(q, k, _padded(v, q.shape[2]), cu_seqlens_q=documents.starts,
                                  cu_seqlens_k=documents.starts, max_seqlen_q=documents.longest,
                                  max_seqlen_k=documents.longest, **options)
-    return (out[0] if isinstance(out, tuple) else out)[..., :v.shape[2]]
+    return _cut(out[0] if isinstance(out, tuple) else out, v.shape[2])
+
+
+def _cut(out: torch.Tensor, width: int) -> torch.Tensor:
+    """Without a slice where there is nothing to cut: its backward would copy the whole gradient."""
+    return out if out.shape[2] == width else out[..., :width]
 
 
 def _padded(v: torch.Tensor, width: int) -> torch.Tensor:

@@ -23,18 +23,21 @@ class StepPlan:
     """How the rows of one optimizer step are cut.
 
     Attributes:
-        batch_size: rows in a micro-batch of one rank.
+        batch_size: rows in a micro-batch of one rank; packed sequences, where rows are packed.
         accumulation: micro-batches of one rank in a step.
         rank, world: this process among all.
+        pack_length: tokens that a packed sequence has at most; None where rows are not packed.
     """
 
     batch_size: int
     accumulation: int
     rank: int = 0
     world: int = 1
+    pack_length: int | None = None
 
     @property
     def rows_per_step(self) -> int:
+        """Rows (packed sequences) of all ranks in a step."""
         return self.batch_size * self.accumulation * self.world
 
 
@@ -101,27 +104,31 @@ class CountedRows(Dataset):
 
 
 class RankStream(IterableDataset):
-    """Every ``world``-th row of a stream that is read again and again, starting at ``rank``.
-
-    One endless iteration, because ``--max_steps`` ends it: no step is cut short where the stream begins anew, ranks
-    stay together there, and a resumed run finds its row by counting, in whichever pass it is.
-    """
+    """Every ``world``-th row of a stream that is read again and again (see :func:`endless`), starting at ``rank``."""
 
     def __init__(self, stream: IterableDataset, plan: StepPlan) -> None:
         self._stream = stream
         self._plan = plan
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        number, number_before = 0, -1
-        for epoch in itertools.count():
-            if number == number_before:  # nothing in a whole pass: a loader worker may have no row to read
-                return
-            number_before = number
-            self._stream.set_epoch(epoch)
-            for row in self._stream:
-                if number % self._plan.world == self._plan.rank:
-                    yield row
-                number += 1
+        return itertools.islice(endless(self._stream), self._plan.rank, None, self._plan.world)
+
+
+def endless(stream: IterableDataset) -> Iterator[dict[str, Any]]:
+    """The rows of a stream, pass after pass.
+
+    One endless iteration, because ``--max_steps`` ends it: no step is cut short where the stream begins anew, ranks
+    stay together there, and a resumed run finds its row by counting, in whichever pass it is.
+    """
+    number, number_before = 0, -1
+    for epoch in itertools.count():
+        if number == number_before:  # nothing in a whole pass: a loader worker may have no row to read
+            return
+        number_before = number
+        stream.set_epoch(epoch)
+        for row in stream:
+            yield row
+            number += 1
 
 
 def forward_takes(model: nn.Module, name: str) -> bool:

@@ -24,9 +24,9 @@ def _problems(**changes):
     ({'use_galore': True}, '--use_galore true is for --tuner_type full: the matrices of lora are small'),
     ({'optim': 'apollo_mini'}, '--optim apollo_mini is for --tuner_type full'),
     ({'sft_type': 'full', 'use_galore': True, 'optim': 'sgd'}, 'it does not go with --optim sgd'),
-    ({'sft_type': 'full', 'use_galore': True, 'fsdp': 'full_shard'}, '--use_galore true needs whole matrices, which '
+    ({'sft_type': 'full', 'use_galore': True, 'fsdp': 'full_shard'}, '--use_galore true needs whole weights, which '
                                                                      '--fsdp cuts up'),
-    ({'sft_type': 'full', 'optim': 'muon', 'fsdp': 'full_shard'}, '--optim muon needs whole matrices'),
+    ({'sft_type': 'full', 'optim': 'muon', 'fsdp': 'full_shard'}, '--optim muon needs whole weights'),
     (IN_BACKWARD | {'gradient_accumulation_steps': 2}, 'go with --gradient_accumulation_steps 2; raise'),
     (IN_BACKWARD | {'max_grad_norm': 0.5}, 'does not go with --max_grad_norm 0.5'),
     (IN_BACKWARD | {'torch_dtype': 'float16'}, 'does not go with --torch_dtype float16'),
