@@ -115,7 +115,7 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, documents: Documen
     if q.ndim != 3 or k.ndim != 3 or k.shape[:2] != v.shape[:2] or q.shape[2] != k.shape[2] or q.shape[1] % k.shape[1]:
         raise ValueError('q must be [T, H_q, d], k [T, H_kv, d] and v [T, H_kv, d_v] with H_q a multiple of H_kv, got '
                          f'{list(q.shape)}, {list(k.shape)} and {list(v.shape)}.')
-    if not q.shape[0] == k.shape[0] == documents.tokens:
+    if not torch.compiler.is_compiling() and not q.shape[0] == k.shape[0] == documents.tokens:  # compiled for any
         raise ValueError(f'The documents have {documents.tokens} tokens together, and the line has {q.shape[0]} '
                          f'queries and {k.shape[0]} keys.')
     if window is not None and (window < 1 or not causal):
@@ -156,7 +156,7 @@ def _unable(name: Implementation, q: torch.Tensor, v: torch.Tensor, terms: _Term
         return None if not terms.dropout else 'has no dropout'
     if not q.is_cuda or q.dtype not in (torch.float16, torch.bfloat16):
         return f'runs on CUDA in float16 and bfloat16, not on {q.device.type} in {q.dtype}'
-    if torch.cuda.get_device_capability(q.device) < (8, 0):
+    if _capability(q.device) < (8, 0):
         return 'needs a GPU of compute capability 8.0 or newer'
     if q.shape[2] % 8 or q.shape[2] > 256 or v.shape[2] > q.shape[2]:
         return f'takes heads whose width is a multiple of 8 up to 256, not {q.shape[2]} and {v.shape[2]}'
@@ -169,6 +169,11 @@ def _unable(name: Implementation, q: torch.Tensor, v: torch.Tensor, terms: _Term
     if name == 'flash_attention_3' and terms.dropout:
         return 'has no dropout'
     return None
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 # ---- flash attention over cumulative lengths

@@ -20,10 +20,15 @@ from swift.llm.model.attention import Call, documents_seen, see_documents
 from swift.trainers.batching import forward_takes
 
 _LENGTHS = (12, 5, 19)
-# Layers by the name that configurations give them. What is in neither list of these is only ever tried by mask.
-_ATTENTION = frozenset({'full_attention', 'attention', 'sliding_attention'})
-_RECURRENT = {'linear_attention': 'carry state', 'mamba': 'carry state', 'mamba2': 'carry state',
-              'recurrent': 'carry state', 'hybrid': 'carry state', 'conv': 'convolve over the line'}
+_FAILS = 'it fails on a line of rows'
+_OF_THE_MODEL = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError, ImportError)
+# Layers by the name that configurations give them. With a kind that is in neither of the first two, documents are not
+# tried: what it does to rows longer than those of the trial is not known.
+_WITHOUT_STATE = frozenset({'full_attention', 'attention', 'sliding_attention', 'moe', 'mlp'})
+_RECURRENT = dict.fromkeys(('linear_attention', 'mamba', 'mamba2', 'recurrent', 'hybrid', 'conv'),
+                           'carry state from row to row')
+_BLAMED = _RECURRENT | dict.fromkeys(('compressed_sparse_attention', 'heavily_compressed_attention'),
+                                     'compress keys over the borders of rows')
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def share_a_line(model: PreTrainedModel, *, by_documents: bool = True, autocast:
     if remark is None:
         return OneLine(True)
     problem = trial.problem_of_line({})
-    return OneLine(False, _concrete(model, problem), remark)
+    return OneLine(False, None if problem is None else _concrete(model, problem, remark), remark)
 
 
 def why_rows_are_not_kept_apart(model: PreTrainedModel) -> str | None:
@@ -83,7 +88,7 @@ def keeps_rows_apart(model: PreTrainedModel) -> bool:
 def _try_documents(model: PreTrainedModel, trial: _Trial) -> str | None:
     """Why not by documents; None leaves the model attending by them."""
     kinds = _kinds(model)
-    unknown = sorted(set(kinds) - _ATTENTION - _RECURRENT.keys())
+    unknown = sorted(set(kinds) - _WITHOUT_STATE - _RECURRENT.keys())
     if unknown:
         return f'its layers of type {", ".join(unknown)} attend in a way of their own'
     calls: list[Call] = []
@@ -124,12 +129,13 @@ def _untold_window(model: PreTrainedModel, kinds: list[str], calls: list[Call]) 
     return None
 
 
-def _concrete(model: PreTrainedModel, problem: str | None) -> str | None:
-    """With the layers that are to blame, where the configuration names such."""
-    blamed = [kind for kind in dict.fromkeys(_kinds(model)) if kind in _RECURRENT]
-    if problem is None or not blamed:
+def _concrete(model: PreTrainedModel, problem: str, remark: str) -> str:
+    """With the layers that are to blame where the configuration names such, and what would help where a layer says."""
+    blamed = [kind for kind in dict.fromkeys(_kinds(model)) if kind in _BLAMED]
+    if not blamed:
         return problem
-    return ' and '.join(f'its layers of type {kind} {_RECURRENT[kind]} from row to row' for kind in blamed)
+    named = ' and '.join(f'its layers of type {kind} {_BLAMED[kind]}' for kind in blamed)
+    return f'{named}: {remark}' if remark.startswith(_FAILS) else named
 
 
 @dataclass(frozen=True)
@@ -204,8 +210,8 @@ class _Trial:
                 if not _distance(gradient[here], self.gradients[number]) <= 3 * self.rounding:
                     return 'a row in a line gives other gradients than alone'
                 begin += length
-        except (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError) as e:  # the model's own code
-            return f'it fails on a line of rows ({str(e).splitlines()[0] if str(e) else type(e).__name__})'
+        except _OF_THE_MODEL as e:
+            return f'{_FAILS} ({_first_line(e)})'
         return None
 
     def problem_of_padded(self) -> str | None:
@@ -213,8 +219,8 @@ class _Trial:
         positions = torch.arange(_LENGTHS[0], device=self.rows[0].device)[None]
         try:
             found = _run(self.model, self.autocast, self.rows[0], positions, {})
-        except (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError) as e:
-            return f'it fails on padded batches ({str(e).splitlines()[0] if str(e) else type(e).__name__})'
+        except _OF_THE_MODEL as e:
+            return f'it fails on padded batches ({_first_line(e)})'
         agrees = _distance(found.logits, self.alone[0].logits) <= self.rounding
         return None if agrees else 'it gives other logits for padded batches'
 
@@ -222,6 +228,10 @@ class _Trial:
 def _distance(one: Tensor, other: Tensor) -> float:
     """Norm of the difference, of the norm of ``other``; NaN where there is one."""
     return ((one - other).norm() / other.norm().clamp(min=1e-20)).item()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].removesuffix('.') if str(error).strip() else type(error).__name__
 
 
 def _run(model: PreTrainedModel, autocast: torch.dtype | None, ids: Tensor, positions: Tensor,
