@@ -151,8 +151,8 @@ def _grouped(parts: tuple[_Part, ...]) -> list[tuple[tuple[int, ...], int, float
 def _check_dtypes(x: torch.Tensor, tensors: list[torch.Tensor | None]) -> None:
     for tensor in tensors:
         if tensor is not None and tensor.dtype != x.dtype:
-            raise ValueError(f'x is {x.dtype} and a tensor of a layer {tensor.dtype}; without autocast they must be the '
-                             'same.')
+            raise ValueError(f'x is {x.dtype} and a tensor of a layer {tensor.dtype}; without autocast they must be '
+                             'the same.')
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -165,11 +165,13 @@ class _LoraLinear(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1]).to(plan.dtype)  # (N, D)
         lows = [down(rows, _joined(plan, group, tensors[first::2]), groups=len(group.members), drop=group.drop,
                      backend=plan.backend) for group in plan.groups]  # xA, (N, G * r)
-        outputs = [_base(plan, layer, rows, *tensors[3 * layer:3 * layer + 3]) for layer in range(len(plan.dense))]
+        outputs = [_base(plan, layer, x.shape, rows, *tensors[3 * layer:3 * layer + 3])
+                   for layer in range(len(plan.dense))]
         for group, low in zip(plan.groups, lows, strict=True):
             for place, index in enumerate(group.members):
                 part, b = plan.parts[index], tensors[first + 2 * index + 1].to(plan.dtype)
-                outputs[part.layer].addmm_(_slice(low, group, place, part), b.t(), alpha=part.scaling)
+                y = outputs[part.layer]
+                y.view(-1, y.shape[-1]).addmm_(_slice(low, group, place, part), b.t(), alpha=part.scaling)
         if plan.with_gradient:
             needs = ctx.needs_input_grad[2:]
             needs_rows = any(needs[:first:3]) or any(needs[first::2])
@@ -179,7 +181,7 @@ class _LoraLinear(torch.autograd.Function):
         ctx.plan, ctx.shape, ctx.device = plan, x.shape, x.device.type
         ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in (x, *tensors)]
         ctx.set_materialize_grads(False)
-        return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
+        return tuple(outputs)  # none is a view: a model may scale its queries in place
 
     @staticmethod
     @once_differentiable
@@ -230,13 +232,18 @@ class _LoraLinear(torch.autograd.Function):
                        for grad, dtype in zip((dx, *grads), ctx.dtypes, strict=True))
 
 
-def _base(plan: _Plan, layer: int, rows: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None,
-          output: torch.Tensor | None) -> torch.Tensor:
-    """[N, out] that may be written to."""
+def _base(plan: _Plan, layer: int, shape: torch.Size, rows: torch.Tensor, weight: torch.Tensor | None,
+          bias: torch.Tensor | None, output: torch.Tensor | None) -> torch.Tensor:
+    """[..., out], contiguous, that may be written to and is a view of nothing; ``shape`` is that of the input."""
     if output is not None:
-        return output.reshape(-1, output.shape[-1]).to(plan.dtype, copy=True)
+        return output.to(plan.dtype, copy=True, memory_format=torch.contiguous_format)
     w = plan.dense[layer](plan.dtype) if weight is None else weight.to(plan.dtype)
-    return F.linear(rows, w, None if bias is None else bias.to(plan.dtype))
+    y = rows.new_empty(*shape[:-1], w.shape[0])
+    if bias is None:
+        torch.mm(rows, w.t(), out=y.view(-1, w.shape[0]))
+    else:
+        torch.addmm(bias.to(plan.dtype), rows, w.t(), out=y.view(-1, w.shape[0]))
+    return y
 
 
 def _through_weights(plan: _Plan, weights: Sequence[torch.Tensor | None],
