@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -102,12 +104,11 @@ def lora_linear(x: torch.Tensor, layers: Sequence[Layer], *, backend: Backend | 
                    for members, rank, p in _grouped(tuple(parts)))
     plan = _Plan(dtype, tuple(None if isinstance(layer.weight, torch.Tensor) else layer.weight for layer in layers),
                  tuple(parts), groups, backend, torch.is_grad_enabled())
-    with torch.autocast(device, enabled=False):
+    with _without_autocast(device):
         return list(_LoraLinear.apply(plan, x, *bases, *adapters))
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """An adapter without its tensors."""
 
     layer: int
@@ -116,8 +117,7 @@ class _Part:
     p: float
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(NamedTuple):
     """Adapters that pass over x together."""
 
     members: tuple[int, ...]  # places among all adapters
@@ -125,8 +125,7 @@ class _Group:
     drop: Drop | None
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     dtype: torch.dtype
     dense: tuple[Dense | None, ...]  # for each layer
     parts: tuple[_Part, ...]
@@ -153,6 +152,10 @@ def _check_dtypes(x: torch.Tensor, tensors: list[torch.Tensor | None]) -> None:
         if tensor is not None and tensor.dtype != x.dtype:
             raise ValueError(f'x is {x.dtype} and a tensor of a layer {tensor.dtype}; without autocast they must be '
                              'the same.')
+
+
+def _without_autocast(device: str) -> AbstractContextManager:
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -193,7 +196,7 @@ class _LoraLinear(torch.autograd.Function):
                                    saved[len(plan.groups) + layers:])
         needs_x, *needs = ctx.needs_input_grad[1:]
         grads: list[torch.Tensor | None] = [None] * len(needs)
-        with torch.autocast(ctx.device, enabled=False):
+        with _without_autocast(ctx.device):
             dys = [None if dy is None else dy.reshape(-1, dy.shape[-1]).to(plan.dtype) for dy in above]
             dx = _through_weights(plan, weights, dys) if needs_x else None
             for layer, dy in enumerate(dys):

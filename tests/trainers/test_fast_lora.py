@@ -168,6 +168,22 @@ def test_gradients_accumulate_over_batches():
             torch.testing.assert_close(ours.grad, expected.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_under_ddp_gradients_are_the_same(tmp_path):
+    model = adapted()
+    fuse_adapters(model.get_base_model(), None, mixed_precision=torch.float32, sharded=False)
+    expected = loss_and_gradients(model)
+    store = torch.distributed.FileStore(str(tmp_path / 'store'), 1)
+    torch.distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        causal_lm_loss(wrapped, BATCH, head_takes_positions=False, accuracy=None).weighted_nll.backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[name], msg=name)
+
+
 # ---- what peft does to a model
 
 
