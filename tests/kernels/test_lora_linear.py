@@ -258,6 +258,13 @@ def test_under_autocast_adapters_in_float32_get_gradients_in_float32(base, dtype
     compare_with_peft(layer, dtype, autocast=True)
 
 
+def test_autocast_leaves_float64_alone_as_torch_does():
+    tensors = group_of_three()
+    expected = apply_group(tensors)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert all(torch.equal(one, other) for one, other in zip(apply_group(tensors), expected, strict=True))
+
+
 def test_under_autocast_gradients_are_nearer_to_those_in_float32_than_pefts():
     layer = peft_layer()
     layer.base_layer.to(torch.bfloat16)
