@@ -226,10 +226,11 @@ class _LoraLinear(torch.autograd.Function):
                         db = b_grad(dys[part.layer], _slice(xa, group, place, part),
                                     torch.promote_types(plan.dtype, torch.float32))
                         grads[first + 2 * index + 1] = db.mul_(part.scaling)
-                if dx is None and needs_x:
-                    dx = low.new_zeros(low.shape[0], a.shape[1])
-                if dx is not None:
-                    up_grad(low, a, dx, groups=len(group.members), drop=group.drop, backend=plan.backend)
+                if needs_x:
+                    begins = dx is None
+                    dx = low.new_empty(low.shape[0], a.shape[1]) if begins else dx
+                    up_grad(low, a, dx, groups=len(group.members), drop=group.drop, overwrite=begins,
+                            backend=plan.backend)
         dx = None if dx is None else dx.view(ctx.shape)
         return None, *(None if grad is None else grad.to(dtype)
                        for grad, dtype in zip((dx, *grads), ctx.dtypes, strict=True))
