@@ -315,7 +315,9 @@ def trainer_of(flags: list[str], make_model: Callable[[str | None], torch.nn.Mod
         attention=args.model.attn_impl, max_length=args.template.max_length,
         optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                      args.tuner.lorap_emb_lr),
-        step_hook=step_hook(model, args.tuner), complete_checkpoint=lambda folder: None)
+        step_hook=step_hook(model, args.tuner),
+        may_regroup=args.explicit.isdisjoint(('per_device_train_batch_size', 'gradient_accumulation_steps')),
+        complete_checkpoint=lambda folder: None)
 
 
 def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: list[int]) -> dict[str, Any]:

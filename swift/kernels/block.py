@@ -107,7 +107,7 @@ def run_block(block: DecoderBlock, x: torch.Tensor, cos: torch.Tensor, sin: torc
     """The block on packed rows.
 
     Args:
-        block: :meth:`LinearGroup.refresh` of its groups was called since its adapters changed.
+        block: :meth:`LinearGroup.copies` of its groups were made since its adapters changed.
         x: [N, D], the tokens of all documents one after another, in the dtype of the weights.
         cos, sin: [N, rotated dimensions] of each token's position.
         documents: where each document begins.
@@ -227,13 +227,7 @@ def _forward(task: _Task, x: torch.Tensor, saved: _Saved, *, last: bool = True,
         saved.xa_down = block.down.down_only(act, drop_down)
         return None
     y, saved.xa_down = block.down.forward(buffer, drop_down)
-    saved.xa_qkv, saved.xa_gate_up = _alone(saved.xa_qkv), _alone(saved.xa_gate_up)
     return y.add_(saved.x2)
-
-
-def _alone(columns: torch.Tensor | None) -> torch.Tensor | None:
-    """A copy of what is a view of a wide buffer, which it would keep alive."""
-    return None if columns is None else columns.clone(memory_format=torch.contiguous_format)
 
 
 def _normed(group: LinearGroup, x: torch.Tensor, weight: torch.Tensor,
@@ -295,11 +289,10 @@ def _backward(task: _Task, saved: _Saved, dy: torch.Tensor,
         rms_norm(saved.x2, norms.second, spec.eps, offset=spec.norm_offset,
                  out=saved.h2[:, :block.gate_up.inputs])
         _gate_up(task, saved)
-    da = down.input_grad(dy)
     low = down.low(dy)
+    da = down.input_grad(dy, low, drop_down)
     dgu = gated_backward(da, saved.gate_up, spec.activation, out=saved.gate_up,
-                         act_out=da if down.needs_input() else None, low=low, low_weight=down.a,
-                         drop=None if drop_down is None else (drop_down.p, drop_down.seed))  # from here on da is the activation
+                         act_out=da if down.needs_input() else None)  # from here on da is the activation
     of_down = down.parameter_grads(dy, da, saved.xa_down, low, drop_down)
     saved.gate_up = saved.xa_down = None
     del da, low
@@ -314,7 +307,6 @@ def _backward(task: _Task, saved: _Saved, dy: torch.Tensor,
 
     o = saved.attended.detach().flatten(1)
     do, of_out = _group_backward(block.out, dx2, saved.xa_out, drop_out, lambda: o)
-    del o
     dqkv, of_q, of_k = _attention_backward(task, saved, do)
     del do
     dh1, of_qkv = _group_backward(block.qkv, dqkv, saved.xa_qkv, drop_qkv, lambda: _again(
@@ -338,7 +330,7 @@ def _group_backward(group: LinearGroup, dy: torch.Tensor, xa: torch.Tensor | Non
     x = source() if group.needs_input() else None
     grads = group.parameter_grads(dy, x, xa, low, drop)
     del x
-    return group.add_low(group.input_grad(dy), low, drop) if wants_input else None, grads
+    return group.input_grad(dy, low, drop) if wants_input else None, grads
 
 
 def _again(kept: torch.Tensor | None, x: torch.Tensor, weight: torch.Tensor, spec: BlockSpec,

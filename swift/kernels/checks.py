@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from swift.kernels import loss_head
+from swift.kernels import adamw, gated, lora, loss_head, norm, rotary
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 """Largest difference from the result in float64, as a share of its largest number."""
@@ -80,6 +80,11 @@ def disagreement(found: dict[str, torch.Tensor], expected: list[torch.Tensor], d
 CHECKS: tuple[Check, ...] = (
     Check('loss head', check_linear_nll),
     Check('loss head, Triton pass', loss_head.check, devices=('cuda',)),
+    Check('norm', norm.check, devices=('cuda',)),
+    Check('gated activation', gated.check, devices=('cuda',)),
+    Check('rotation', rotary.check, devices=('cuda',)),
+    Check('LoRA products', lora.check, devices=('cuda',)),
+    Check('AdamW', adamw.check, devices=('cuda',)),
 )
 
 

@@ -176,7 +176,12 @@ def _from_adapter(low: torch.Tensor, low_weight: torch.Tensor, drop: tuple[float
         return product
     p, seed = drop
     keep = plain_keep_mask(seed, *product.shape, group=0, p=p, device=product.device)
-    return product.mul_(keep).mul_(1 / (1 - p))
+    return product.mul_(keep).mul_(kept_scale(p))
+
+
+def kept_scale(p: float) -> float:
+    """What is not dropped is multiplied by it."""
+    return 1 / (1 - p) if p < 1 else 0.0
 
 
 def _wide(x: torch.Tensor) -> torch.dtype:
@@ -211,5 +216,5 @@ def _fit_low(shape: torch.Size, low: torch.Tensor | None, low_weight: torch.Tens
                          f'{list(low.shape)} and {list(low_weight.shape)}.')
     if low.dtype != low_weight.dtype:
         raise ValueError(f'gated_backward: low is {low.dtype} and low_weight {low_weight.dtype}; cast one of them.')
-    if drop is not None and not 0 <= drop[0] < 1:
-        raise ValueError(f'gated_backward: the probability of dropout must be from 0 to below 1, got {drop[0]}.')
+    if drop is not None and not 0 <= drop[0] <= 1:
+        raise ValueError(f'gated_backward: the probability of dropout must be from 0 to 1, got {drop[0]}.')

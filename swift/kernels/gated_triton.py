@@ -2,8 +2,7 @@
 
 Each element is read once and written once: 3 T I elements in the forward, 5 T I in the backward, 6 T I with a. An
 adapter's part is made tile by tile with tensor cores from [ROWS, r] and [r, COLUMNS], which come from the L2 cache;
-with r = 16 that is an eighth of the bytes of the tile itself. Its dropout mask costs no bytes but ten rounds of Philox
-for each element.
+with r = 16 that is an eighth of the bytes of the tile itself. Its dropout mask costs arithmetic, no bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import triton
 import triton.language as tl
 
 from swift.kernels.dropout_triton import keep_mask
+from swift.kernels.gated import kept_scale
 
 TILE = 4096
 """Elements of a program, at most COLUMNS of them in a row."""
@@ -133,7 +133,7 @@ def backward(da: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, kind: str, 
     _backward[(triton.cdiv(rows, together) * triton.cdiv(width, columns),)](
         da, gate, up, dgate, dup, act_or_any, low, low_weight, rows, da.stride(0), gate.stride(0), up.stride(0),
         dgate.stride(0), dup.stride(0), act_or_any.stride(0), low.stride(0), low_weight.stride(0), seed, p,
-        1 / (1 - p), WIDTH=width, KIND=kind, ROWS=together, COLUMNS=columns, WITH_ACT=act is not None, RANK=rank,
+        kept_scale(p), WIDTH=width, KIND=kind, ROWS=together, COLUMNS=columns, WITH_ACT=act is not None, RANK=rank,
         BLOCK_RANK=min(max(triton.next_power_of_2(rank), 16), 64), DROP=p > 0,
         num_warps=together * columns // (32 * PER_THREAD))
 

@@ -13,8 +13,9 @@ Where it does not (``extend=False``), ``y += xa (s B)^T`` follows. Backwards:
     low = dy (s B);  dx = dy W + sum_g keep_g * (low_g A_g) / (1 - p)
     dA_g = low_g^T dropout_g(x);  dB_g = s dy_g^T xa_g;  dW = dy^T x
 
-Saved are x (shared with its producer) and xa alone; masks are drawn again from a seed. Weights keep being the
-parameters that they were, as views of the one matrix.
+Saved are x (shared with its producer) and s xa alone; masks are drawn again from a seed. The adapters' part of dx is
+written first and the matmul adds to it, which costs no pass of its own. Weights keep being the parameters that they
+were, as views of the one matrix.
 
 In this file: N tokens, D inputs, O outputs of all members, G adapters of the largest rank R (a multiple of 8, for the
 alignment of rows; smaller ranks are filled with zeros), E = G R further columns.
@@ -32,6 +33,7 @@ import torch
 from torch import nn
 
 from swift.kernels.lora import Drop, a_grad, b_grad, down, up_grad
+from swift.kernels.small_copies import Copy
 
 _ALIGNED = 8  # elements of 16 bits in the 16 bytes that matmuls want rows to begin at
 
@@ -94,6 +96,9 @@ class LinearGroup:
         self.rank = -(-largest // _ALIGNED) * _ALIGNED
         self.groups = len(self._adapted)
         self.dropout = self._adapted[0][1].dropout if self._adapted else 0.0
+        scalings = [adapter.scaling for _, adapter in self._adapted]
+        self._scaling: float | torch.Tensor = scalings[0] if len(set(scalings)) == 1 else torch.tensor(
+            scalings, dtype=dtype, device=members[0].weight.device).repeat_interleave(self.rank)
         self.quantised = members[0].unpack is not None
         self._scratch = scratch
         self.columns = self.groups * self.rank  # E
@@ -150,17 +155,18 @@ class LinearGroup:
         return all(member.weight.data_ptr() == self._matrix.data_ptr() + rows.start * size
                    for rows, member in self._rows())
 
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Take over the adapters as they are now; to be called whenever they may have changed."""
+    def copies(self) -> list[Copy]:
+        """What takes over the adapters as they are; to be done whenever they may have changed."""
+        found = []
         for g, (i, adapter) in enumerate(self._adapted):
             rank, rows = adapter.a.shape[0], slice(self._ends[i] - self._outputs[i], self._ends[i])
-            self._a[g * self.rank:g * self.rank + rank].copy_(adapter.a)
-            torch.mul(adapter.b, adapter.scaling, out=self._b[rows, g * self.rank:g * self.rank + rank])
+            found += [Copy(adapter.a, self._a[g * self.rank:g * self.rank + rank], 1.0),
+                      Copy(adapter.b, self._b[rows, g * self.rank:g * self.rank + rank], adapter.scaling)]
+        return found
 
     @property
     def a(self) -> torch.Tensor | None:
-        """A of all adapters [E, D], as :meth:`refresh` saw them."""
+        """A of all adapters [E, D], as the last :meth:`copies` left them."""
         return self._a
 
     def buffer(self, tokens: int) -> torch.Tensor:
@@ -178,36 +184,35 @@ class LinearGroup:
         return self.members[0].weight.detach() if self._matrix is None else self._matrix[:, :self.inputs]
 
     def forward(self, x: torch.Tensor, drop: Drop | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """``x`` [N, D] or, where the group extends, :meth:`buffer` -> y [N, O] and xa [N, E]."""
-        xa = None
+        """``x`` [N, D] or, where the group extends, :meth:`buffer` -> y [N, O] and s xa [N, E]."""
         if self.extends:
             xa = down(x[:, :self.inputs], self._a, groups=self.groups, drop=drop, out=x[:, self.inputs:])
             matrix = self._matrix
         else:
             matrix = self.weights()
         y = torch.mm(x, matrix.t()) if self._bias is None else torch.addmm(self._bias, x, matrix.t())
-        if self._adapted and not self.extends:
+        if not self._adapted:
+            return y, None
+        if not self.extends:
             xa = down(x, self._a, groups=self.groups, drop=drop)
             y.addmm_(xa, self._b.t())
-        return y, xa
+        return y, xa * self._scaling  # also a copy of its own: xa is a view of a buffer that need not stay
 
     def down_only(self, x: torch.Tensor, drop: Drop | None) -> torch.Tensor:
-        """``x`` [N, D] -> xa [N, E] alone."""
-        return down(x, self._a, groups=self.groups, drop=drop)
+        """``x`` [N, D] -> s xa [N, E] alone."""
+        return down(x, self._a, groups=self.groups, drop=drop) * self._scaling
 
     def low(self, dy: torch.Tensor) -> torch.Tensor | None:
         """``dy`` [N, O] -> the gradient that reaches xa, [N, E]."""
         return torch.mm(dy, self._b) if self._adapted else None
 
-    def input_grad(self, dy: torch.Tensor) -> torch.Tensor:
-        """``dy`` [N, O] -> dx [N, D], without the part that goes through the adapters."""
-        return torch.mm(dy, self.weights())
-
-    def add_low(self, dx: torch.Tensor, low: torch.Tensor | None, drop: Drop | None) -> torch.Tensor:
-        """Add that part, in place."""
-        if low is not None:
-            up_grad(low, self._a, dx, groups=self.groups, drop=drop)
-        return dx
+    def input_grad(self, dy: torch.Tensor, low: torch.Tensor | None, drop: Drop | None) -> torch.Tensor:
+        """``dy`` [N, O] and ``low`` of :meth:`low` -> dx [N, D]."""
+        if low is None:
+            return torch.mm(dy, self.weights())
+        dx = dy.new_empty(dy.shape[0], self.inputs)
+        up_grad(low, self._a, dx, groups=self.groups, drop=drop, overwrite=True)
+        return dx.addmm_(dy, self.weights())
 
     def needs_input(self) -> bool:
         """Whether :meth:`parameter_grads` reads x."""
@@ -221,7 +226,7 @@ class LinearGroup:
         Args:
             dy: [N, O].
             x: [N, D]; may be None where :meth:`needs_input` says so.
-            xa: [N, E] of the forward.
+            xa: s xa [N, E] of the forward.
             low: [N, E] of :meth:`low`.
             drop: of the forward.
         """
@@ -230,11 +235,9 @@ class LinearGroup:
         of_bias = None
         if any(member.bias is not None and member.bias.requires_grad for member in self.members):
             of_bias = dy.sum(0, dtype=torch.float64 if self.dtype == torch.float64 else torch.float32)
-        of_a = of_b = None
+        of_a = None
         if any(adapter.a.requires_grad for _, adapter in self._adapted):
             of_a = a_grad(low, x, groups=self.groups, drop=drop)
-        if any(adapter.b.requires_grad for _, adapter in self._adapted):
-            of_b = b_grad(dy, xa)
         grads: list[torch.Tensor | None] = []
         g = 0
         for rows, member in self._rows():
@@ -247,8 +250,7 @@ class LinearGroup:
                 continue
             columns = slice(g * self.rank, g * self.rank + adapter.a.shape[0])
             grads.append(of_a[columns].to(adapter.a.dtype) if adapter.a.requires_grad else None)
-            grads.append((of_b[rows, columns] * adapter.scaling).to(adapter.b.dtype)
-                         if adapter.b.requires_grad else None)
+            grads.append(b_grad(dy[:, rows], xa[:, columns]).to(adapter.b.dtype) if adapter.b.requires_grad else None)
             g += 1
         return grads
 

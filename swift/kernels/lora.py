@@ -89,7 +89,7 @@ def down(x: torch.Tensor, a: torch.Tensor, *, groups: int, drop: Drop | None = N
 
 
 def up_grad(low: torch.Tensor, a: torch.Tensor, dx: torch.Tensor, *, groups: int, drop: Drop | None = None,
-            backend: Backend | None = None) -> None:
+            overwrite: bool = False, backend: Backend | None = None) -> None:
     """In place ``dx += sum_g keep_g * (low_g @ a_g) / (1 - p)``.
 
     Args:
@@ -97,16 +97,22 @@ def up_grad(low: torch.Tensor, a: torch.Tensor, dx: torch.Tensor, *, groups: int
         a: [G * r, D].
         dx: [N, D], rows may be further apart.
         groups, drop, backend: as for :func:`down`.
+        overwrite: dx holds nothing yet, so that it is written without being read.
     """
     ranks = _rank(a, groups, dx.shape[1], drop)
     if not _drops(drop):
-        dx.addmm_(low, a)
+        if overwrite:
+            torch.mm(low, a, out=dx)
+        else:
+            dx.addmm_(low, a)
         return
     if _backend(backend, dx) == 'triton':
         from swift.kernels.lora_triton import triton_up_grad
 
-        triton_up_grad(low, a, dx, groups, drop)
+        triton_up_grad(low, a, dx, groups, drop, overwrite)
         return
+    if overwrite:
+        dx.zero_()
     for group in range(groups):
         part = slice(group * ranks, (group + 1) * ranks)
         dx.add_(torch.mm(low[:, part], a[part]).mul_(_keep(dx, drop, group)), alpha=drop.scale)

@@ -90,7 +90,7 @@ def _down(x_ptr, x_stride, a_ptr, a_stride, out_ptr, out_stride, N, seed, p, sca
 @triton.jit(do_not_specialize=['N', 'seed'])
 def _up_grad(low_ptr, low_stride, a_ptr, a_stride, dx_ptr, dx_stride, N, seed, p, scale, D: tl.constexpr,
              FIRST: tl.constexpr, GROUPS: tl.constexpr, RANK: tl.constexpr, PADDED: tl.constexpr,
-             ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+             ROWS: tl.constexpr, COLUMNS: tl.constexpr, OVERWRITE: tl.constexpr):
     # columns first: programs that run together share rows of low, and all of a lies in the cache
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     col = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
@@ -105,7 +105,9 @@ def _up_grad(low_ptr, low_stride, a_ptr, a_stride, dx_ptr, dx_stride, N, seed, p
         total += tl.where(keep_mask(seed, row, col, D, FIRST + group, p), product, 0.0)
     place = dx_ptr + row.to(tl.int64) * dx_stride + col
     inside = (row < N) & (col < D)
-    dx = tl.load(place, mask=inside, other=0.0).to(tl.float32) + total * scale
+    dx = total * scale
+    if not OVERWRITE:
+        dx += tl.load(place, mask=inside, other=0.0).to(tl.float32)
     tl.store(place, dx.to(dx_ptr.dtype.element_ty), mask=inside)
 
 
@@ -185,7 +187,8 @@ def triton_down(x: torch.Tensor, a: torch.Tensor, groups: int, drop: Drop, out: 
             drop.scale, D=width, FIRST=first, GROUPS=count, **tile)
 
 
-def triton_up_grad(low: torch.Tensor, a: torch.Tensor, dx: torch.Tensor, groups: int, drop: Drop) -> None:
+def triton_up_grad(low: torch.Tensor, a: torch.Tensor, dx: torch.Tensor, groups: int, drop: Drop,
+                   overwrite: bool) -> None:
     """As :func:`swift.kernels.lora.up_grad`."""
     (tokens, width), rank = dx.shape, a.shape[0] // groups
     if not dx.numel():
@@ -193,7 +196,7 @@ def triton_up_grad(low: torch.Tensor, a: torch.Tensor, dx: torch.Tensor, groups:
     tile = _tile(dx, groups, rank)
     grid = (triton.cdiv(width, tile['COLUMNS']), triton.cdiv(tokens, ROWS))
     _up_grad[grid](low, low.stride(0), a, a.stride(0), dx, dx.stride(0), tokens, drop.seed, drop.p, drop.scale,
-                   D=width, FIRST=0, GROUPS=groups, **tile)
+                   D=width, FIRST=0, GROUPS=groups, OVERWRITE=overwrite, **tile)
 
 
 def triton_a_grad(low: torch.Tensor, x: torch.Tensor, groups: int, drop: Drop) -> torch.Tensor:

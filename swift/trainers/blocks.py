@@ -9,7 +9,7 @@ disabled adapters) it leaves to that block. All blocks of a model are replaced o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from swift.kernels.block import BlockSpec, DecoderBlock, Norms, Recompute, run_block
 from swift.kernels.linear_group import Adapter, LinearGroup, Member
 from swift.kernels.offload import HostMemory
+from swift.kernels.small_copies import SmallCopies
 from swift.kernels.varlen import Documents
 from swift.trainers.batching import is_spread
 from swift.utils.logging import get_logger
@@ -27,8 +28,8 @@ from swift.utils.logging import get_logger
 logger = get_logger()
 
 _ACTIVATIONS = {'silu': 'silu', 'swish': 'silu', 'gelu': 'gelu', 'gelu_pytorch_tanh': 'gelu_tanh'}
-_PARTS = ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.up_proj',
-          'mlp.down_proj')
+_PARTS = ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.o_proj', 'mlp.gate_proj',
+          'mlp.up_proj', 'mlp.down_proj')
 
 
 def _plain_spec(config: PreTrainedConfig, attention: nn.Module) -> BlockSpec:
@@ -119,6 +120,8 @@ class InstalledBlocks:
         self._state = _state(layers)
         for i, layer in enumerate(layers):
             decoder.layers[i] = layer
+        self._groups = [group for layer in layers for group in layer.block.groups]
+        self._copies = SmallCopies(copy for group in self._groups for copy in group.copies())
         self._hook = decoder.register_forward_pre_hook(self.refresh)
 
     def keep(self, recompute: Recompute, *, offload: bool = False) -> None:
@@ -129,13 +132,11 @@ class InstalledBlocks:
 
     def refresh(self, *_: Any) -> None:
         """Take over adapters as they are now; runs in front of each forward of the model."""
-        ready = _state(self.layers) == self._state and all(
-            group.is_packed() for layer in self.layers for group in layer.block.groups)
+        ready = _state(self.layers) == self._state and all(group.is_packed() for group in self._groups)
         for layer in self.layers:
             layer.ready = ready
-            if ready:
-                for group in layer.block.groups:
-                    group.refresh()
+        if ready:
+            self._copies.make()
 
     def restore(self) -> None:
         """Put the model's own blocks back."""
@@ -273,6 +274,7 @@ def disagreement(found: InstalledBlocks) -> str | None:
     Returns:
         How they differ, as the end of a sentence, or None when values and gradients agree.
     """
+    found.refresh()
     first = found.layers[0]
     device, dtype = first.block.norms.first.device, first.block.qkv.dtype
     generator = torch.Generator().manual_seed(0)
@@ -294,8 +296,6 @@ def disagreement(found: InstalledBlocks) -> str | None:
         was_training = layer.training
         layer.eval()
         layer.ready = True
-        for group in layer.block.groups:
-            group.refresh()
         try:
             expected, ours = (_value_and_gradients(run, layer, x, dy) for run in (plain, fused))
         except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as e:

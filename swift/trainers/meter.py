@@ -5,8 +5,8 @@ written. It knows batches as :func:`swift.llm.template.collate.collate` makes th
 
 How far the GPU is behind: marks are CUDA events with the CPU's time at which they were queued. When a row is written
 the two clocks are known at two moments at which the GPU had nothing to do, so each mark's time on the GPU is known on
-the CPU's clock. A mark that the GPU passes at once found it idle: the time before it went by at the pace of the
-CPU, which launches kernels, and not of the GPU.
+the CPU's clock. A mark that the GPU passes (almost) at once found it idle: the time before it went by at the pace of
+the CPU, which launches kernels, and not of the GPU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from swift.trainers.hardware import Device
 from swift.trainers.loss import LossParts
 
 _MARKED_STEPS = 4  # marks are set in every so many steps
-_BEHIND_AT_LEAST = 2e-4  # seconds; a launch alone takes about 1e-5, and the clocks are compared to about 1e-5
+# A GPU that keeps up with the CPU is behind by the kernels that were queued last, and by what clocks are compared to
+_BEHIND_SECONDS, _BEHIND_SHARE = 2e-4, 0.05
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class NoMarks:
 
 def at_the_pace_of_the_cpu(on_gpu: Sequence[float], on_cpu: Sequence[float],
                            counts: Sequence[bool]) -> tuple[float, float]:
-    """Seconds between marks that the GPU passed as soon as they were queued, and all seconds between marks.
+    """Seconds between marks of which the GPU passed the second as soon as it was queued, and all seconds between marks.
+
+    As soon: within 0.2 ms and a twentieth of the time between the two.
 
     Args:
         on_gpu, on_cpu: when the GPU passed each mark and when the CPU queued it, on one clock.
@@ -158,7 +161,8 @@ def at_the_pace_of_the_cpu(on_gpu: Sequence[float], on_cpu: Sequence[float],
         if counts[number]:
             spent = on_gpu[number] - on_gpu[number - 1]
             total += spent
-            launched += spent if on_gpu[number] - on_cpu[number] < _BEHIND_AT_LEAST else 0.0
+            behind = on_gpu[number] - on_cpu[number]
+            launched += spent if behind < _BEHIND_SECONDS + _BEHIND_SHARE * spent else 0.0
     return launched, total
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -26,11 +27,15 @@ from swift.trainers.memory import (
     tensor_bytes,
     trained_of,
 )
+from swift.trainers.processes import agree
 from swift.tuners.api import base_model
 from swift.tuners.model import SwiftModel
 from swift.utils.logging import get_logger
 
 logger = get_logger()
+
+ENOUGH_TOKENS = 16_384
+"""Tokens of a micro-batch beyond which matmuls and launches gain nothing more."""
 
 
 def wants_recompute(policy: str) -> bool:
@@ -38,22 +43,45 @@ def wants_recompute(policy: str) -> bool:
     return torch.accelerator.is_available() if policy == 'auto' else policy != 'none'
 
 
-def decide_recompute(model: nn.Module, train: TrainArgs, tokens_per_micro_batch: int | None, *, device: torch.device,
-                     dtype: torch.dtype, sharded: bool = False, fused_head: bool = True, gradients: bool = True,
-                     block_kernel: bool = False) -> Policy:
-    """The policy of a run, told in one line where it was not typed.
+@dataclass(frozen=True)
+class Known:
+    """What the memory of a run depends on beside its rows.
 
-    Args:
+    Attributes:
         model: as it will be trained, with adapters.
-        train: its ``recompute`` is what was asked for; ``auto`` takes the cheapest that fits.
-        tokens_per_micro_batch: positions of the largest one; None where it can't be known.
+        optim: the optimizer that is taken.
         device, dtype: where and in what is computed.
         sharded: parameters are spread over processes, so that the memory model doesn't hold.
         fused_head: the loss is computed without whole logits.
         gradients: there is a buffer for all gradients.
         block_kernel: blocks are computed by our kernel, which knows light and selective.
     """
-    if train.recompute in ('light', 'selective') and not block_kernel:
+
+    model: nn.Module
+    optim: str
+    device: torch.device
+    dtype: torch.dtype
+    sharded: bool = False
+    fused_head: bool = True
+    gradients: bool = True
+    block_kernel: bool = False
+
+    def run_of(self, tokens: int | None) -> Run | None:
+        """The run with micro-batches of at most so many tokens; None where the memory model doesn't hold."""
+        if self.sharded or tokens is None or is_spread(base_model(self.model)):
+            return None
+        return describe_run(self.model, self.optim, tokens, dtype=self.dtype, fused_head=self.fused_head,
+                            gradients=self.gradients, block_kernel=self.block_kernel)
+
+
+def decide_recompute(known: Known, train: TrainArgs, tokens_per_micro_batch: int | None) -> Policy:
+    """The policy of a run, told in one line where it was not typed.
+
+    Args:
+        train: its ``recompute`` is what was asked for; ``auto`` takes the cheapest that fits.
+        tokens_per_micro_batch: positions of the largest one; None where it can't be known.
+    """
+    if train.recompute in ('light', 'selective') and not known.block_kernel:
         logger.warning('--recompute %s needs the block kernel, which does not serve this run: whole blocks are '
                        'computed again (full).', train.recompute)
         return 'full'
@@ -63,10 +91,7 @@ def decide_recompute(model: nn.Module, train: TrainArgs, tokens_per_micro_batch:
         return 'full'
     if not torch.accelerator.is_available():
         return 'none'
-    free = available_bytes(device)
-    run = None if sharded or is_spread(base_model(model)) or tokens_per_micro_batch is None else describe_run(
-        model, train.optim, tokens_per_micro_batch, dtype=dtype, fused_head=fused_head, gradients=gradients,
-        block_kernel=block_kernel)
+    free, run = available_bytes(known.device), known.run_of(tokens_per_micro_batch)
     if free is None or run is None:
         logger.info('Recompute: full; how much memory this run needs is not known beforehand. --recompute none is '
                     'faster where it fits.')
@@ -76,6 +101,33 @@ def decide_recompute(model: nn.Module, train: TrainArgs, tokens_per_micro_batch:
     logger.info('Recompute: %s; with at most %d tokens a micro-batch %s, and of %.1f GiB %d %% are to stay free.',
                 policy, run.tokens, needs, free / GIB, 100 * MARGIN)
     return policy
+
+
+def rows_of_a_line(known: Known, train: TrainArgs, rows: Dataset, max_length: int) -> int:
+    """How many rows of a step one micro-batch of a process takes where nobody typed it: the step stays the same.
+
+    As many as divide the step evenly, have no more than ``ENOUGH_TOKENS`` in the mean, and fit without computing
+    matmuls twice; all processes take what the first one finds.
+    """
+    typed = train.per_device_train_batch_size
+    total = typed * train.gradient_accumulation_steps
+    free = available_bytes(known.device)
+    if free is None or not isinstance(rows, EncodedDataset) or train.packing or train.max_tokens_per_batch:
+        return typed
+    found = typed
+    for count in (n for n in range(typed + 1, total + 1) if total % n == 0):
+        run = known.run_of(tokens_per_micro_batch(
+            rows, replace(train, per_device_train_batch_size=count), max_length, padded=False))
+        policy = None if run is None else 'light' if known.block_kernel else 'none'
+        if (run is None or count * float(rows.lengths.mean()) > ENOUGH_TOKENS
+                or estimate(run, policy).total > free * (1 - MARGIN)):
+            break
+        found = count
+    found = agree(found)
+    if found != typed:
+        logger.info('A step of %d rows is cut into %d micro-batches of %d rows, which fit; --batch_size types another '
+                    'cut.', total, total // found, found)
+    return found
 
 
 def describe_run(model: nn.Module, optim: str, tokens: int, *, dtype: torch.dtype, fused_head: bool,

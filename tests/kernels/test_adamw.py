@@ -112,7 +112,8 @@ def test_the_kernel_is_the_plain_way_to_the_bit(dtype, moments, stochastic):
         for fast, slow in zip(ours, plain, strict=True):
             assert fast.dtype == slow.dtype
             torch.testing.assert_close(fast, slow, rtol=1e-6 if fast.dtype == torch.float32 else 8e-3, atol=1e-6)
-            different, total = different + int((fast != slow).sum()) * (fast.dtype != torch.float32), total + fast.numel()
+            total += fast.numel()
+            different += int((fast != slow).sum()) if fast.dtype != torch.float32 else 0
     assert different <= 2e-3 * total
 
 
@@ -221,8 +222,8 @@ def test_sparse_gradients_are_refused():
         adamw_step([Slot(w, w.to_sparse(), w, w)], Adam(1, 0.1))
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
-def test_check_finds_nothing_wrong_here_and_what_is_wrong_elsewhere(dtype, monkeypatch):
+def test_check_finds_nothing_wrong_here_and_what_is_wrong_elsewhere(monkeypatch):
+    dtype = torch.bfloat16
     module = pytest.importorskip('swift.kernels.adamw_triton')
     assert check(DEVICE, dtype) is None
     right = module.triton_step

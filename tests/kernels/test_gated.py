@@ -100,6 +100,8 @@ def test_the_adapters_dropout_is_that_of_the_seed(backend):
     near(ours, formula(gu, d, 'silu')[1], 1e-6)
     without = gated_backward(da, gu, 'silu', low=low, low_weight=low_weight, drop=(0.0, seed), backend=backend)
     assert torch.equal(without, gated_backward(da, gu, 'silu', low=low, low_weight=low_weight, backend=backend))
+    nothing = gated_backward(da, gu, 'silu', low=low, low_weight=low_weight, drop=(1.0, seed), backend=backend)
+    torch.testing.assert_close(nothing, gated_backward(da, gu, 'silu', backend=backend))
 
 
 @pytest.mark.parametrize('adapter', [False, True])
@@ -154,8 +156,8 @@ def test_what_does_not_fit_is_told():
         gated_backward(da, gu, 'silu', low=low, low_weight=low_weight.t())
     with pytest.raises(ValueError, match='low is torch.float32 and low_weight torch.float64'):
         gated_backward(da, gu, 'silu', low=low, low_weight=low_weight.double())
-    with pytest.raises(ValueError, match='from 0 to below 1, got 1.0'):
-        gated_backward(da, gu, 'silu', low=low, low_weight=low_weight, drop=(1.0, 3))
+    with pytest.raises(ValueError, match='from 0 to 1, got 1.5'):
+        gated_backward(da, gu, 'silu', low=low, low_weight=low_weight, drop=(1.5, 3))
 
 
 def test_check_finds_nothing_wrong_here_and_what_is_wrong_elsewhere(monkeypatch):

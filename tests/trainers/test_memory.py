@@ -28,7 +28,7 @@ from swift.trainers.memory import (
     state_bytes,
     trained_of,
 )
-from swift.trainers.recompute import decide_recompute, describe_run
+from swift.trainers.recompute import Known, decide_recompute, describe_run
 from swift.tuners.api import base_model
 
 SEVEN_B = BlockShape(hidden=3584, query=3584, key=512, intermediate=18944, heads=28, kv_heads=4, layers=28,
@@ -195,7 +195,8 @@ def decide(monkeypatch, policy, *, free, accelerator=True, tokens=128, **more):
     monkeypatch.setattr(recompute.torch.accelerator, 'is_available', lambda: accelerator)
     monkeypatch.setattr(recompute, 'available_bytes', lambda device: free)
     model = AutoModelForCausalLM.from_config(Qwen2Config(**SIZES))
-    return decide_recompute(model, TrainArgs(recompute=policy), tokens, device=CPU, dtype=torch.bfloat16, **more)
+    return decide_recompute(Known(model, 'adamw_torch', CPU, torch.bfloat16, **more), TrainArgs(recompute=policy),
+                            tokens)
 
 
 def test_auto_takes_what_fits(monkeypatch, caplog):

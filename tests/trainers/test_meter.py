@@ -18,7 +18,7 @@ from swift.trainers.callbacks import LoopCallback, ReportCallback
 from swift.trainers.flops import AttentionWork, TokenWork
 from swift.trainers.hardware import Device, datasheet, find_device, matmul_peak
 from swift.trainers.loss import LossParts
-from swift.trainers.meter import Meter, Span, at_the_pace_of_the_cpu, log_row
+from swift.trainers.meter import CudaMarks, Meter, Span, at_the_pace_of_the_cpu, log_row
 from swift.trainers.report import losses, make_report, summary
 
 GPU = Device('NVIDIA H200', torch.bfloat16, datasheet=989e12, measured=800e12, bandwidth=4.8e12)
@@ -125,10 +125,63 @@ def test_nothing_is_read_between_rows():
 
 def test_marks_that_the_gpu_passes_at_once_were_waited_for():
     on_cpu = [0.0, 1.0, 2.0, 3.0, 4.0]
-    on_gpu = [0.0, 1.0001, 2.5, 3.6, 9.0]  # at once, then half a second behind, at last much more
+    on_gpu = [0.0, 1.04, 2.5, 3.6, 9.0]  # almost at once, then half a second behind, at last much more
     counts = [False, True, True, False, True]
     launched, total = at_the_pace_of_the_cpu(on_gpu, on_cpu, counts)
-    assert launched == pytest.approx(1.0001) and total == pytest.approx(1.0001 + 1.4999 + 5.4)
+    assert launched == pytest.approx(1.04) and total == pytest.approx(1.04 + 1.46 + 5.4)
+
+
+class FakeGpu:
+    """A GPU that runs apart from the CPU's clock: its own begins at 7 s and is a ten-thousandth too fast."""
+
+    def __init__(self, clock):
+        self.clock, self.free_at = clock, 0.0
+        gpu = self
+
+        class Event:
+            def __init__(self, enable_timing):
+                assert enable_timing
+
+            def record(self):
+                self.done = max(gpu.free_at, gpu.clock.now)
+
+            def synchronize(self):
+                gpu.clock.now = max(gpu.clock.now, self.done)
+
+            def elapsed_time(self, other):
+                return 1e3 * (other.done - self.done) * 1.0001
+
+        self.Event = Event
+
+    def launch(self, seconds):
+        self.free_at = max(self.free_at, self.clock.now) + seconds
+
+    def current_stream(self):
+        return self
+
+    def synchronize(self):
+        self.clock.now = max(self.clock.now, self.free_at)
+
+
+@pytest.mark.parametrize(('launching', 'running', 'share'), [(0.01, 0.002, 1.0), (0.002, 0.01, 0.0)])
+def test_who_sets_the_pace(monkeypatch, clock, launching, running, share):
+    clock.now = 50.0
+    gpu = FakeGpu(clock)
+    monkeypatch.setattr(meter.torch, 'cuda', gpu)
+    marks = CudaMarks()
+    for _ in range(2):  # the second window begins with clocks of its own
+        marks.start()
+        for _ in range(4):
+            marks.mark(counts=False)
+            for _ in range(100):
+                clock.now += launching
+                gpu.launch(running)
+            marks.mark(counts=True)
+        launched, total = marks.read()
+        assert total == pytest.approx(4 * 100 * max(launching, running), rel=0.02)
+        assert launched / total == pytest.approx(share)
+        clock.now += 30
+    assert marks.read() == (0.0, 0.0)
 
 
 def test_marks_are_set_in_some_steps_and_read_with_the_row():

@@ -118,7 +118,8 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
             attention=args.model.attn_impl,
             optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                          args.tuner.lorap_emb_lr),
-            as_it_is=by_unsloth, max_length=args.template.max_length,
+            of_other_library=by_unsloth, max_length=args.template.max_length,
+            may_regroup=args.explicit.isdisjoint(('per_device_train_batch_size', 'gradient_accumulation_steps')),
             step_hook=step_hook(model, args.tuner) or block_schedule(model, args.optimizing, args.run.seed),
             complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
         if env.is_main_process():

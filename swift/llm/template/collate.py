@@ -55,8 +55,9 @@ def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool, 
     if padding_free:
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         batch = {'input_ids': np.concatenate(ids)[None],
-                 'position_ids': np.concatenate([np.arange(n) for n in lengths])[None]}
-        batch_index, flat = np.zeros_like(row_index), predicted_at + starts[row_index]
+                 'position_ids': (np.arange(lengths.sum()) - np.repeat(starts, lengths))[None]}
+        keep = predicted_at + starts[row_index]  # ascending, each once
+        batch_index, keep_index = np.zeros_like(row_index), np.arange(len(keep))
     else:
         width = int(lengths.max())
         mask = np.arange(width)[None] < lengths[:, None]
@@ -68,7 +69,7 @@ def collate(rows: Sequence[dict[str, Any]], *, pad_id: int, padding_free: bool, 
         if in_front is not None:
             del batch['position_ids']
             flat = predicted_at + in_front
-    keep, keep_index = np.unique(flat, return_inverse=True)
+        keep, keep_index = np.unique(flat, return_inverse=True)
 
     batch |= {'keep': keep, 'batch_index': batch_index, 'keep_index': keep_index, 'targets': targets,
               'row_index': row_index, 'lengths': lengths}

@@ -36,8 +36,10 @@ def weights(result):
     return load_file(result.last_checkpoint / 'adapter_model.safetensors')
 
 
-@pytest.mark.parametrize('way', WAYS)
-@pytest.mark.parametrize('streaming', [False, True], ids=['map', 'stream'])
+@pytest.mark.parametrize(('way', 'streaming'), [
+    ('packing', False), ('max_tokens_per_batch', True),
+    pytest.param('packing', True, marks=pytest.mark.slow),
+    pytest.param('max_tokens_per_batch', False, marks=pytest.mark.slow)])
 def test_resumed_run_is_bit_identical(tiny_model_dir, rows_file, tmp_path, way, streaming):
     """Stops in the middle of the second epoch, or pass; dropout is on."""
     length = {'streaming': True, 'max_steps': 8} if streaming else {'num_train_epochs': 2}
