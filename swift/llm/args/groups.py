@@ -30,8 +30,9 @@ class ModelArgs(Group):
     model_revision: str | None = opt(None, 'Branch, tag or commit on the hub; default: the main branch.')
     torch_dtype: Literal['auto', 'bfloat16', 'float16', 'float32'] = opt(
         'auto', 'Type of the weights. auto: what the device supports best (float32 on a CPU).')
-    attn_impl: Literal['auto', 'sdpa', 'eager', 'flash_attention_2', 'flash_attention_3'] = opt(
-        'auto', 'Attention implementation. auto: the fastest one that the device has.')
+    attn_impl: Literal['auto', 'sdpa', 'eager', 'flex_attention', 'flash_attention_2', 'flash_attention_3'] = opt(
+        'auto', 'Attention implementation. auto: the fastest one that the device has; rows that share a line in '
+        'training then attend each for itself. sdpa and eager: those of transformers, with a mask of the whole line.')
     device_map: str | None = opt(
         None, 'Where layers go: auto, cpu, cuda:0, a JSON map, or the path of a JSON file. Default: one device a '
         'process; several visible GPUs in one process share the layers.')
