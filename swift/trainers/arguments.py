@@ -36,7 +36,7 @@ def training_arguments(train: TrainArgs, *, run_dir: Path, seed: int, data_seed:
         'gradient_accumulation_steps': train.gradient_accumulation_steps,
         'num_train_epochs': train.num_train_epochs, 'max_steps': train.max_steps,
         'learning_rate': train.learning_rate, 'weight_decay': train.weight_decay,
-        'optim': 'adamw_torch' if train.optim in OWN_OPTIMIZERS else train.optim,
+        'optim': 'adamw_torch' if train.optim in (None, *OWN_OPTIMIZERS) else train.optim,
         'adam_beta1': train.adam_beta1, 'adam_beta2': train.adam_beta2, 'adam_epsilon': train.adam_epsilon,
         'max_grad_norm': train.max_grad_norm, 'lr_scheduler_type': train.lr_scheduler_type,
         'lr_scheduler_kwargs': json_map('lr_scheduler_kwargs', train.lr_scheduler_kwargs or '{}'),

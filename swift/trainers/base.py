@@ -7,8 +7,8 @@ accumulation it is cut into: every micro-batch's sum is divided by the token cou
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -19,12 +19,15 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from swift.kernels.fused_head import FusedHead
 from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
 from swift.trainers.checkpointing import CheckpointingTrainer
+from swift.trainers.guard import StepGuard, guard_of, not_finite
 from swift.trainers.head import disagreement
 from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
+from swift.trainers.memory import GIB, held_bytes
+from swift.trainers.meter import Meter, log_row
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
 from swift.trainers.packing import PackedSampler, PackedStream, step_sampler
 from swift.trainers.prefetch import Prefetcher
-from swift.utils.errors import NonFiniteError, SwiftError
+from swift.utils.errors import SwiftError
 from swift.utils.logging import get_logger
 
 logger = get_logger()
@@ -45,15 +48,14 @@ class SwiftTrainer(CheckpointingTrainer):
         optimizer_plan: see :func:`swift.trainers.optimizers.make_optimizer`; None for the Trainer's own way.
         head: the fused loss head in the model, or None.
         tries_head: compare it with the plain loss before the first batch (where that could not be done before).
+        meter: measures the run; None measures without peaks and FLOPs.
+        gradients_whole: there is a buffer for all gradients (not with an optimizer in the backward).
         (others): those of :class:`transformers.Trainer`.
-
-    Attributes:
-        waited_seconds: how long training has waited for its batches in all.
     """
 
     def __init__(self, *args, plan: StepPlan, data_seed: int, head_takes_positions: bool, accuracy: str = 'token',
                  accuracy_steps: int = 1, optimizer_plan: OptimizerPlan | None = None, head: FusedHead | None = None,
-                 tries_head: bool = False, **kwargs) -> None:
+                 tries_head: bool = False, meter: Meter | None = None, gradients_whole: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # our loss is already divided by the step's tokens
         self._plan = plan
@@ -66,9 +68,11 @@ class SwiftTrainer(CheckpointingTrainer):
         self._tries_head = tries_head
         self._sampler: StepBatchSampler | PackedSampler | None = None
         self._prefetcher: Prefetcher | None = None
-        self.waited_seconds = 0.0
         self._overflows = 0
-        self._window = _Window()
+        self._guard: StepGuard | None = None
+        self._meter = meter or Meter(processes=plan.world)
+        self._gradients_whole = gradients_whole
+        self._losses: list[torch.Tensor] = []  # of the step that is under way
 
     # ---- rows
 
@@ -101,7 +105,7 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def end_step(self) -> None:
         """Stop the clock of tokens/s: evaluation and saving don't count."""
-        self._window.pause()
+        self._meter.end_step()
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int,
                           device: torch.device) -> tuple[list[dict], torch.Tensor | None]:
@@ -110,14 +114,14 @@ class SwiftTrainer(CheckpointingTrainer):
         The copies to the device wait for nothing: they are half a megabyte each, from pinned memory, in the order of
         the device's other work.
         """
-        self._window.go_on()
-        started = time.perf_counter()
-        ahead = self._read_ahead(epoch_iterator)
-        batches = [batch for _, batch in zip(range(num_batches), ahead, strict=False)]
-        self.waited_seconds += time.perf_counter() - started
+        self._meter.go_on()
+        with self._meter.waiting():
+            ahead = self._read_ahead(epoch_iterator)
+            batches = [batch for _, batch in zip(range(num_batches), ahead, strict=False)]
         if not batches:
             return [], None
         tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device)
+        self._meter.add_step(tokens)
         if self._plan.world > 1:
             tokens = self.accelerator.reduce(tokens, reduction='sum')
         batches = [{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()} for batch in batches]
@@ -151,7 +155,10 @@ class SwiftTrainer(CheckpointingTrainer):
             self.optimizer = make_optimizer(
                 wanted, self._optimizer_plan, self.args, decayed=self.get_decay_parameter_names(wanted),
                 usual=lambda: self.get_optimizer_cls_and_kwargs(self.args, wanted))
-        return self.optimizer or super().create_optimizer(model)
+        optimizer = self.optimizer or super().create_optimizer(model)
+        if not (self.is_deepspeed_enabled or self.is_fsdp_enabled) and self.accelerator.scaler is None:
+            self._guard = guard_of(optimizer, self.args.device, self.args.max_grad_norm, self._plan.world)
+        return optimizer
 
     # ---- loss
 
@@ -163,7 +170,7 @@ class SwiftTrainer(CheckpointingTrainer):
         """
         parts = self._loss_parts(model, inputs, counts_accuracy=self.state.global_step % self._accuracy_steps == 0)
         tokens = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs).clamp(min=1)
-        self._window.add(parts, inputs)
+        self._meter.add(parts, inputs)
         loss = parts.weighted_nll
         if self._step_hook is not None:  # by tokens, so that it counts once in a step however that is cut
             loss = loss + self._step_hook.penalty() * trained_tokens(inputs)
@@ -185,35 +192,55 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, torch.Tensor],
                       num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+        self._meter.mark(counts=False)
         try:
             loss = super().training_step(model, inputs, num_items_in_batch)
         except (torch.OutOfMemoryError, RuntimeError) as e:
             if not _is_out_of_memory(e):
                 raise
             raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self._plan)) from e
-        self._window.losses.append(loss)
+        self._meter.mark()
+        self._losses.append(loss)
         return loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | float | None:
+        """Scale the gradient down; the guarded optimizer does so while it steps."""
+        return None if self._guard is not None else super()._clip_grad_norm(model)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
         """The gradient's norm, known here for every back end just before the optimizer steps.
 
         Raises:
-            NonFiniteError: the loss or the gradient is NaN or Inf; the weights are still those of the last good step.
+            NonFiniteError: the loss or the gradient is NaN or Inf, of this step or (see :mod:`swift.trainers.guard`)
+                of the one before; the weights are still those of the last good step.
         """
-        norm = super()._get_grad_norm(model, grad_norm)
         step = self.state.global_step + 1
-        losses, self._window.losses = torch.stack(self._window.losses), []
+        losses, self._losses = torch.stack(self._losses), []
+        if self._guard is not None:
+            return self._guard.before_step(losses, step)
+        norm = super()._get_grad_norm(model, grad_norm)
         if not torch.isfinite(losses).all():
-            raise NonFiniteError(f'The loss became {losses.sum().item()} at step {step}; training stopped and nothing '
-                                 f'of this step is saved. {_FINITE_HINT}')
+            raise not_finite('loss', losses.sum().item(), step)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             self._overflows += 1
             if self.accelerator.scaler is None or self._overflows > _FP16_OVERFLOWS_IN_A_ROW:
-                raise NonFiniteError(f'The gradient became {float(norm)} at step {step}; training stopped and nothing '
-                                     f'of this step is saved. {_FINITE_HINT}')
+                raise not_finite('gradient', float(norm), step)
         else:
             self._overflows = 0
         return norm
+
+    def check_steps(self) -> None:
+        """Look at the last step, where that has not been done yet.
+
+        Raises:
+            NonFiniteError: it was left out, because its loss or gradient is NaN or Inf.
+        """
+        if self._guard is not None:
+            self._guard.check()
+
+    def _save_checkpoint(self, model: nn.Module, trial: None) -> None:
+        self.check_steps()
+        super()._save_checkpoint(model, trial)
 
     # ---- evaluation
 
@@ -221,6 +248,7 @@ class SwiftTrainer(CheckpointingTrainer):
     def evaluation_loop(self, dataloader: DataLoader, description: str, prediction_loss_only: bool | None = None,
                         ignore_keys: list[str] | None = None, metric_key_prefix: str = 'eval') -> EvalLoopOutput:
         """Token-weighted loss and accuracy. Memory doesn't grow with the rows: four sums are kept."""
+        self.check_steps()
         # Under DDP the bare model: its forward must not wait for other ranks. ZeRO-3 and FSDP need theirs.
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         model = self.model_wrapped if sharded else self.accelerator.unwrap_model(self.model)
@@ -246,46 +274,31 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to a training row what happened since the last one: accuracy, speed, memory, time that remains."""
+        self.check_steps()  # the end of training is logged, too
         if 'loss' in logs:
-            sums, seconds = self._window.close()
-            if self._plan.world > 1:
-                sums = self.accelerator.reduce(sums, reduction='sum')
-            correct, total, tokens = sums.tolist()
-            if total:
-                logs[self.accuracy_name] = correct / total
-            logs |= {'tokens': int(tokens), 'tokens_per_second': tokens / max(seconds, 1e-9),
-                     'memory(GiB)': memory_gib(self.args.device),
-                     'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
-            self._window = _Window(losses=self._window.losses)
+            span = self._meter.close(self._sum_over_processes)
+            if span.total:
+                logs[self.accuracy_name] = span.correct / span.total
+            logs |= log_row(span, self._meter.device, self._plan.world) | self._memory() | {
+                'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
         super().log({key: round(value, 8) if isinstance(value, float) else value for key, value in logs.items()},
                     start_time)
 
+    def _sum_over_processes(self, sums: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.reduce(sums, reduction='sum') if self._plan.world > 1 else sums
 
-class _Window:
-    """Sums since the last logged row. Tensors stay on their device until the row is written."""
-
-    def __init__(self, losses: list[torch.Tensor] | None = None) -> None:
-        self.losses: list[torch.Tensor] = losses or []
-        self._sums: list[torch.Tensor] = []
-        self._seconds = 0.0
-        self._running_since: float | None = None
-
-    def go_on(self) -> None:
-        if self._running_since is None:
-            self._running_since = time.perf_counter()
-
-    def pause(self) -> None:
-        if self._running_since is not None:
-            self._seconds += time.perf_counter() - self._running_since
-            self._running_since = None
-
-    def add(self, parts: LossParts, batch: dict[str, torch.Tensor]) -> None:
-        self._sums.append(torch.stack([parts.correct, parts.total, batch['num_tokens'].to(parts.total)]))
-
-    def close(self) -> tuple[torch.Tensor, float]:
-        """Sums of this process (right predictions, of how many, tokens of rows; float64 [3]) and seconds of steps."""
-        self.pause()
-        return torch.stack(self._sums).double().sum(0), self._seconds
+    def _memory(self) -> dict[str, float]:
+        """Peak memory of this process, and what of it is known; the rest of an accelerator's are activations."""
+        row = {'memory(GiB)': memory_gib(self.args.device)}
+        if self.is_deepspeed_enabled:  # its optimizer keeps parameters and states where only it knows
+            return row
+        held = held_bytes(self.model, self.optimizer, gradients=self._gradients_whole)
+        row |= {'memory_weights(GiB)': held.weights / GIB, 'memory_gradients(GiB)': held.gradients / GIB,
+                'memory_optimizer(GiB)': held.optimizer / GIB}
+        if self.args.device.type != 'cpu':
+            rest = torch.accelerator.max_memory_allocated(self.args.device) - sum(astuple(held))
+            row['memory_activations(GiB)'] = max(rest, 0) / GIB
+        return row
 
 
 def memory_gib(device: torch.device) -> float:
@@ -295,10 +308,6 @@ def memory_gib(device: torch.device) -> float:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return torch.accelerator.max_memory_reserved(device) / 2**30
-
-
-_FINITE_HINT = ('Lower --learning_rate, use --torch_dtype bfloat16 or float32 instead of float16, '
-                'or look at the rows of this step.')
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -315,6 +324,6 @@ def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, plan: StepPla
         advice = (f'--per_device_train_batch_size {max(rows // 2, 1)} with '
                   f'--gradient_accumulation_steps {plan.accumulation * 2} (the same step, less at once)')
     else:
-        advice = f'--gradient_checkpointing true, or a --max_length below {max(lengths)}'
+        advice = f'--recompute full, or a --max_length below {max(lengths)}'
     return (f'Out of memory in step {step + 1}: a batch of {len(lengths)} rows, {sum(lengths)} tokens, '
             f'the longest row {max(lengths)} tokens. Cheapest change: {advice}.')

@@ -1,4 +1,4 @@
-"""Which rows make an optimizer step, on which rank, in which micro-batch; and whether rows may share a line.
+"""Which rows make an optimizer step, on which rank, in which micro-batch.
 
 The order of rows depends on the seed, the epoch and the number of rows alone. Ranks, micro-batches and accumulation
 only cut one order into pieces, so every split of the same step holds the same rows.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
@@ -140,37 +139,3 @@ def forward_takes(model: nn.Module, name: str) -> bool:
 def is_spread(model: nn.Module) -> bool:
     """Whether layers of one model lie on several devices (accelerate's ``device_map``)."""
     return len(set(vars(model).get('hf_device_map', {}).values())) > 1
-
-
-@torch.no_grad()
-def keeps_rows_apart(model: nn.Module) -> bool:
-    """Whether rows that share one line can't see each other in this model, tried on the model itself.
-
-    Two rows are run in one line twice, with another first row the second time. If the second row's logits change, the
-    first one leaked into it (as linear attention and convolutions over the line do). They must also agree with the
-    second row run alone, or position ids are not followed. Costs three forwards of at most 32 tokens.
-    """
-    if not (forward_takes(model, 'position_ids') and len(model.get_input_embeddings().weight) >= 64):
-        return False
-    device = model.get_input_embeddings().weight.device
-    generator = torch.Generator().manual_seed(0)
-    length = 12
-
-    def row() -> torch.Tensor:
-        return torch.randint(10, 60, (1, length), generator=generator).to(device)
-
-    def logits(ids: torch.Tensor) -> torch.Tensor:
-        positions = torch.arange(length, device=device).repeat(ids.shape[1] // length)[None]
-        return model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, -length:].float()
-
-    was_training = model.training
-    model.eval()
-    first, other, second = row(), row(), row()
-    behind_first, behind_other = logits(torch.cat([first, second], 1)), logits(torch.cat([other, second], 1))
-    alone = logits(second)
-    model.train(was_training)
-    leaked = (behind_first - behind_other).abs().max() > 1e-6 * alone.abs().max()
-    # Alone is another shape, so another order of sums: allow what rounding gives, far below what a wrong position does.
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    agrees = (behind_first - alone).abs().max() < tolerance * alone.abs().max()
-    return bool(not leaked and agrees)

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
+from swift.kernels.adamw import choose_backend
 from swift.llm.args.optimizing import OptimizingArgs, own_optimizer, steps_in_backward
+from swift.trainers.adamw import AdamW
 from swift.tuners.api import base_model
 from swift.tuners.optimizers.apollo import Apollo
 from swift.tuners.optimizers.galore import GaLoreAdamW
@@ -25,19 +28,23 @@ logger = get_logger()
 
 Group = dict[str, Any]
 
+# By --optim: what our AdamW keeps moments in and that it rounds stochastically. Its other names have torch's numbers:
+# moments in the type of each weight, rounded to nearest.
+_STOCHASTIC = {'adamw_bf16': torch.bfloat16, 'adamw_sr': torch.float32}
+
 
 @dataclass(frozen=True)
 class OptimizerPlan:
     """What was asked for.
 
     Attributes:
-        optim: the value of ``--optim``.
+        optim: the value of ``--optim``; None takes :func:`default_optimizer`.
         settings: of the optimizers that are ours.
         lora_plus_ratio: learning rate of LoRA's B matrices over that of A (LoRA+), None for one rate.
         lora_plus_embedding_lr: with LoRA+, the learning rate of adapters on embeddings.
     """
 
-    optim: str
+    optim: str | None
     settings: OptimizingArgs
     lora_plus_ratio: float | None = None
     lora_plus_embedding_lr: float = 1e-6
@@ -56,7 +63,9 @@ def make_optimizer(model: nn.Module, plan: OptimizerPlan, arguments: TrainingArg
     Raises:
         UsageError: nothing that the optimizer is for is trained.
     """
-    own = own_optimizer(plan.optim, plan.settings)
+    own, sharded = own_optimizer(plan.optim, plan.settings), bool(arguments.deepspeed or arguments.fsdp)
+    optim = own or plan.optim or default_optimizer(model, sharded=sharded)
+    in_backward = steps_in_backward(plan.optim, plan.settings)
     rates, is_decayed = _learning_rates(plan, arguments.learning_rate), set(decayed)
 
     def groups(is_special: Callable[[nn.Parameter], bool] = lambda parameter: False, **special: Any) -> list[Group]:
@@ -64,12 +73,15 @@ def make_optimizer(model: nn.Module, plan: OptimizerPlan, arguments: TrainingArg
             'lr': rates(name), 'weight_decay': arguments.weight_decay if name in is_decayed else 0.0,
             **(special if is_special(parameter) else {})})
 
+    adam = {'betas': (arguments.adam_beta1, arguments.adam_beta2), 'eps': arguments.adam_epsilon}
+    as_torch = own is None and (in_backward or optim == 'adamw_torch' and not sharded and _on_cuda(model))
+    if optim in _STOCHASTIC or as_torch:
+        return _adamw(optim, groups(), adam, arguments.seed, in_backward=in_backward)
     if own is None:
         if plan.lora_plus_ratio is None:
             return None
         optimizer_class, options = usual()
         return optimizer_class(groups(), **options)
-    adam = {'betas': (arguments.adam_beta1, arguments.adam_beta2), 'eps': arguments.adam_epsilon}
     chosen = _matrices(model, plan.settings if own == 'galore' else OptimizingArgs())
     if own == 'muon':
         settings = plan.settings
@@ -82,10 +94,43 @@ def make_optimizer(model: nn.Module, plan: OptimizerPlan, arguments: TrainingArg
                 sum(len(group['params']) for group in with_rank), rank)
     if own == 'galore':
         optimizer = _galore(with_rank, plan.settings, adam)
-        if steps_in_backward(plan.optim, plan.settings):
+        if in_backward:
             optimizer.step_in_backward()
         return optimizer
     return Apollo(with_rank, seed=arguments.seed, **{**_apollo(plan), 'rank': 0}, **adam)
+
+
+def default_optimizer(model: nn.Module, *, sharded: bool) -> str:
+    """``--optim`` where it was not typed. bfloat16 weights that are rounded to nearest lose the steps of a usual
+    learning rate; DeepSpeed and FSDP keep float32 weights of their own."""
+    trained = {parameter.dtype for parameter in model.parameters() if parameter.requires_grad}
+    return 'adamw_bf16' if torch.bfloat16 in trained and not sharded else 'adamw_torch'
+
+
+def _on_cuda(model: nn.Module) -> bool:
+    """Whether every weight that is trained is a whole tensor on a GPU."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return all(parameter.is_cuda and not isinstance(parameter, DTensor) for parameter in trained)
+
+
+def _adamw(optim: str, groups: list[Group], adam: dict[str, Any], seed: int, *,
+           in_backward: bool) -> torch.optim.Optimizer:
+    """Our AdamW; torch's fused one on a GPU where our kernel does not run and torch's numbers are asked for."""
+    trained = [parameter for group in groups for parameter in group['params']]
+    dtypes = {(parameter.device, parameter.dtype) for parameter in trained}
+    state_dtype, stochastic = _STOCHASTIC.get(optim), optim in _STOCHASTIC
+    if not stochastic and not in_backward and 'torch' in {choose_backend(*one) for one in dtypes}:
+        return torch.optim.AdamW(groups, fused=True, **adam)
+    if not stochastic and torch.bfloat16 in {dtype for _, dtype in dtypes}:
+        logger.warning('--optim %s rounds bfloat16 weights to nearest, so that steps of under 1/256 of a weight get '
+                       'lost; --optim adamw_bf16 keeps them in the mean.', optim)
+    optimizer = AdamW(groups, state_dtype=state_dtype, stochastic=stochastic, seed=seed, **adam)
+    if in_backward:
+        optimizer.step_in_backward()
+    logger.info('Optimizer: %s%s, moments in %s%s.', optim, ' in the backward' if in_backward else '',
+                str(state_dtype or trained[0].dtype).removeprefix('torch.'),
+                ', bfloat16 rounded stochastically' if stochastic else '')
+    return optimizer
 
 
 def _learning_rates(plan: OptimizerPlan, rate: float) -> Callable[[str], float]:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, TrainingArguments
 from swift.llm.template.collate import collate
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan
-from swift.trainers.build import enable_recompute
+from swift.trainers.prepare import enable_recompute
 from swift.trainers.head import fuse_head
 
 

@@ -8,6 +8,7 @@ from peft import LoraConfig
 from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 
 from swift.llm.args.optimizing import OptimizingArgs
+from swift.trainers.adamw import AdamW
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
 from swift.tuners.api import Swift
 from swift.tuners.optimizers.apollo import Apollo
@@ -26,9 +27,10 @@ def llama(tied=False):
         num_key_value_heads=2, tie_word_embeddings=tied))
 
 
-def made(model, tmp_path, optim='adamw_torch', ratio=None, embedding_lr=1e-6, **settings):
+def made(model, tmp_path, optim='adamw_torch', ratio=None, embedding_lr=1e-6, sharding=None, **settings):
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, learning_rate=0.1, weight_decay=0.2,
                                   adam_beta2=0.95, report_to=[])
+    arguments.fsdp = sharding
     decayed = [name for name, parameter in model.named_parameters() if parameter.ndim == 2]
     return make_optimizer(model, OptimizerPlan(optim, OptimizingArgs(**settings), ratio, embedding_lr), arguments,
                           decayed=decayed, usual=lambda: (torch.optim.AdamW, {'lr': 0.1}))
@@ -42,6 +44,36 @@ def names(model, optimizer, **wanted):
 
 def test_the_usual_optimizer_is_left_to_the_trainer(tmp_path):
     assert made(llama(), tmp_path) is None
+    assert made(llama().bfloat16(), tmp_path) is None  # it was typed, and on a CPU torch's own is taken
+    assert made(llama(), tmp_path, None) is None
+    assert made(llama().bfloat16(), tmp_path, None, sharding='full_shard') is None
+
+
+@pytest.mark.parametrize(('optim', 'dtype', 'moments', 'more'), [
+    (None, torch.bfloat16, torch.bfloat16, {}), ('adamw_bf16', torch.float32, torch.bfloat16, {}),
+    ('adamw_sr', torch.bfloat16, torch.float32, {}),
+    ('adamw_torch', torch.bfloat16, torch.bfloat16, {'optimizer_in_backward': True}),
+    (None, torch.float32, torch.float32, {'optimizer_in_backward': True})])
+def test_our_adamw_has_the_groups_and_moments_that_were_asked_for(optim, dtype, moments, more, tmp_path):
+    model = llama().to(dtype)
+    optimizer = made(model, tmp_path, optim, **more)
+    assert type(optimizer) is AdamW
+    assert names(model, optimizer, weight_decay=0.0) == {n for n, p in model.named_parameters() if p.ndim == 1}
+    assert names(model, optimizer, weight_decay=0.2) == {n for n, p in model.named_parameters() if p.ndim == 2}
+    assert all(group['lr'] == 0.1 and group['betas'] == (0.9, 0.95) for group in optimizer.param_groups)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    ids = torch.arange(8)[None]
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    assert all(state[name].dtype == moments for state in optimizer.state.values() for name in ('exp_avg', 'exp_avg_sq'))
+    assert len(optimizer.state) == len(before)
+    assert not any(torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+
+
+def test_typing_adamw_torch_for_bfloat16_is_told_what_it_loses(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr('swift.trainers.optimizers.logger.propagate', True)
+    made(llama().bfloat16(), tmp_path, 'adamw_torch', optimizer_in_backward=True)
+    assert '--optim adamw_torch rounds bfloat16 weights to nearest' in caplog.text
 
 
 @pytest.mark.parametrize(('optim', 'settings', 'kind', 'rank'), [
@@ -97,7 +129,7 @@ def test_muon_on_an_adapter_leaves_what_is_frozen(tmp_path):
     assert names(model, optimizer) == {name for name, p in model.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize('optim', ['adamw_torch', 'muon'])
+@pytest.mark.parametrize('optim', ['adamw_torch', 'adamw_bf16', 'muon'])
 def test_lora_plus_has_rates_for_b_and_for_embeddings(optim, tmp_path):
     model = Swift.prepare_model(llama(), LoraConfig(target_modules=['q_proj', 'embed_tokens'], r=2))
     optimizer = made(model, tmp_path, optim, ratio=8.0, embedding_lr=5e-7)

@@ -11,12 +11,13 @@ from swift.llm.args.optimizing import has_schedule, steps_in_backward
 from swift.llm.args.tuner_types import METHODS
 
 _ROWS_A_STEP = 16
+_OLDER_SPELLING = {True: 'full', False: 'none', None: 'auto'}  # of --recompute
 
 
 def effective(args: SftArguments | PtArguments | InferArguments, world_size: int = 1):
     """``args`` with every None resolved that other arguments decide.
 
-    What only the model or the device can decide (``gradient_checkpointing``, ``padding_free``, ``use_hf``, the values
+    What only the model or the device can decide (``recompute`` auto, ``padding_free``, ``use_hf``, the values
     of generation) stays None.
 
     Args:
@@ -36,7 +37,7 @@ def effective(args: SftArguments | PtArguments | InferArguments, world_size: int
     method = METHODS.get(args.tuner.tuner_type)
     template = args.template
     if method is not None and not method.recomputes:
-        train = dataclasses.replace(train, gradient_checkpointing=False)
+        train = dataclasses.replace(train, recompute='none')
     if method is not None and method.needs_padding:
         template = dataclasses.replace(template, padding_free=False)
     return dataclasses.replace(args, data=data, template=template, train=train)
@@ -63,6 +64,7 @@ def _train(train: TrainArgs, data: DataArgs, *, full: bool, world_size: int) -> 
     return dataclasses.replace(
         train,
         add_version=train.add_version is not False,
+        recompute=train.recompute if train.recompute != 'auto' else _OLDER_SPELLING[train.gradient_checkpointing],
         learning_rate=(1e-5 if full else 1e-4) if train.learning_rate is None else train.learning_rate,
         per_device_eval_batch_size=train.per_device_eval_batch_size or train.per_device_train_batch_size,
         gradient_accumulation_steps=train.gradient_accumulation_steps or math.ceil(_ROWS_A_STEP / rows),

@@ -439,7 +439,9 @@ class TrainArgs(Group):
     warmup_ratio: float = opt(0.05, 'Fraction of the steps in which the learning rate rises.', at_least=0, at_most=1)
     warmup_steps: int = opt(0, 'Steps in which it rises; above 0 it replaces --warmup_ratio.', unit='steps',
                             at_least=0)
-    optim: str = opt('adamw_torch', 'Optimizer, by its name in transformers, or galore, apollo, apollo_mini or muon.')
+    optim: str | None = opt(None, 'Optimizer, by its name in transformers, or adamw_bf16, adamw_sr, galore, apollo, '
+                                  'apollo_mini or muon. Default: adamw_bf16 where the weights that are trained are '
+                                  'bfloat16, else adamw_torch.')
     eval_strategy: Literal['steps', 'epoch', 'no'] = opt('steps', 'When to evaluate.')
     eval_steps: int | None = opt(None, 'Steps between evaluations; default: 50 for adapters, 200 for full training '
                                        '(pt: 500).', unit='steps', at_least=1)
@@ -457,10 +459,16 @@ class TrainArgs(Group):
                                                    '--output_dir.')
     resume_only_model: bool = opt(False, 'Take only the weights from that checkpoint, and start the schedule anew.')
     ignore_data_skip: bool = opt(False, 'Do not skip the rows that were already seen when resuming.')
-    gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: not '
-                                                        'on a CPU.')
+    recompute: Literal['auto', 'none', 'light', 'selective', 'full'] = opt(
+        'auto', 'Activations that are computed again in the backward to save memory: norms and the activation (light), '
+        'gate and up projections too (selective), whole blocks (full). auto: what the memory needs; none on a CPU.')
+    gradient_checkpointing: bool | None = opt(None, 'The older spelling: true is --recompute full, false is none.')
     fused_loss_head: bool | None = opt(None, 'Compute the loss without holding the logits of all tokens. Default: '
                                              'where it gives the loss of the plain way, which is tried.')
+    fused_blocks: bool | None = opt(None, 'Compute each decoder block as one operator. Default: where the model has '
+                                          'such blocks and it gives what they give, which is tried.')
+    offload_activations: bool = opt(False, 'Keep the inputs of blocks in the memory of the host until the backward; '
+                                           'with --recompute full and fused blocks, on CUDA.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
     fsdp: str = opt('', 'FSDP options of transformers ("full_shard auto_wrap").')
     fsdp_config: str | None = opt(None, 'FSDP configuration: a JSON file, or JSON text.')

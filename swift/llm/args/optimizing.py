@@ -9,13 +9,19 @@ from swift.llm.args.fields import Group, opt
 from swift.utils import env
 
 # What --optim takes beside the names of transformers
-OWN_OPTIMIZERS = ('galore', 'apollo', 'apollo_mini', 'muon')
+_ADAMW = ('adamw_bf16', 'adamw_sr')
+OWN_OPTIMIZERS = (*_ADAMW, 'galore', 'apollo', 'apollo_mini', 'muon')
+# Those whose step of a parameter needs no other one; None is the default, which is one of them
+_BY_PARAMETER = (None, 'adamw_torch', 'adamw_torch_fused', *_ADAMW)
 
 
 @dataclass(frozen=True)
 class OptimizingArgs(Group):
     """Optimizers that save memory, and schedules that train some blocks at a time."""
 
+    optimizer_in_backward: bool = opt(
+        False, 'Step each weight during the backward and drop its gradient at once: for every AdamW of torch or ours, '
+        'and GaLore. Needs one micro-batch a step, no clipping and one process.')
     use_galore: bool = opt(False, 'GaLore: AdamW with its moments in a small space of the gradient; the same as '
                                   '--optim galore.')
     galore_rank: int = opt(128, 'GaLore: size of that space.', at_least=1)
@@ -28,8 +34,7 @@ class OptimizingArgs(Group):
     galore_proj_type: Literal['std', 'reverse_std', 'left', 'right', 'full'] = opt(
         'std', 'GaLore: side that is projected. std: the one that leaves the smaller state.')
     galore_optim_per_parameter: bool = opt(
-        False, 'GaLore: step each weight during the backward and drop its gradient at once. Needs one micro-batch a '
-        'step, no clipping and one process.')
+        False, 'The same as --optimizer_in_backward, for GaLore.')
     galore_quantization: bool = opt(False, 'Q-GaLore: 8-bit moments, and fewer decompositions where they agree.')
     galore_proj_quant: bool = opt(False, 'Q-GaLore: keep the projection in few bits.')
     galore_proj_bits: int = opt(4, 'Q-GaLore: so many.', unit='bits', at_least=1, at_most=8)
@@ -55,15 +60,24 @@ class OptimizingArgs(Group):
         'descending', 'BAdam: order of the blocks; descending begins at the output.')
 
 
-def own_optimizer(optim: str, optimizing: OptimizingArgs) -> str | None:
-    """The optimizer of ours that is asked for: one of ``OWN_OPTIMIZERS``, None for one of transformers."""
+def own_optimizer(optim: str | None, optimizing: OptimizingArgs) -> str | None:
+    """The optimizer of ours that is asked for: one of ``OWN_OPTIMIZERS``, None for one of transformers or the
+    default."""
     if optimizing.use_galore:
         return 'galore'
     return optim if optim in OWN_OPTIMIZERS else None
 
 
-def steps_in_backward(optim: str, optimizing: OptimizingArgs) -> bool:
-    return own_optimizer(optim, optimizing) == 'galore' and optimizing.galore_optim_per_parameter
+def steps_in_backward(optim: str | None, optimizing: OptimizingArgs) -> bool:
+    if own_optimizer(optim, optimizing) == 'galore':
+        return optimizing.galore_optim_per_parameter or optimizing.optimizer_in_backward
+    return optimizing.optimizer_in_backward
+
+
+def backward_flag(optimizing: OptimizingArgs) -> str:
+    """The flag that asks for steps in the backward, for messages."""
+    name = 'optimizer_in_backward' if optimizing.optimizer_in_backward else 'galore_optim_per_parameter'
+    return f'--{name} true'
 
 
 def has_schedule(optimizing: OptimizingArgs) -> bool:
@@ -95,7 +109,7 @@ def optimizer_flags_are_of_the_optimizer(args) -> str | None:
 
 def optimizer_is_one(args) -> str | None:
     optim, galore = args.train.optim, args.optimizing.use_galore
-    if galore and optim not in ('adamw_torch', 'adamw_torch_fused', 'galore'):
+    if galore and optim not in (None, 'adamw_torch', 'adamw_torch_fused', 'galore'):
         return f'--use_galore true is AdamW in a small space; it does not go with --optim {optim}.'
     chosen, own = args.tuner.tuner_type, own_optimizer(optim, args.optimizing)
     if own in ('galore', 'apollo', 'apollo_mini') and chosen != 'full':
@@ -110,7 +124,7 @@ def optimizer_sees_matrices(args) -> str | None:
     if own is None or not ways:
         return None
     flag = '--use_galore true' if args.optimizing.use_galore else f'--optim {own}'
-    return (f'{flag} needs whole matrices, which {ways[0]} cuts up. Train on one GPU or on several with '
+    return (f'{flag} needs whole weights, which {ways[0]} cuts up. Train on one GPU or on several with '
             'NPROC_PER_NODE alone, or use --optim adamw_torch.')
 
 
@@ -119,7 +133,12 @@ def backward_can_step(args) -> str | None:
     if not steps_in_backward(args.train.optim, args.optimizing):
         return None
     train, explicit = args.train, args.explicit
+    own = own_optimizer(train.optim, args.optimizing)
+    other = own != 'galore' and train.optim not in _BY_PARAMETER
+    ways = _sharding(train) if own is None else []  # of ours all need whole weights
     reasons = (
+        (other, f'--optim {train.optim}; take adamw_torch, adamw_bf16, adamw_sr or galore'),
+        (bool(ways), f'{"".join(ways[:1])}, which needs gradients after the backward'),
         ((train.gradient_accumulation_steps or 1) > 1, f'--gradient_accumulation_steps '
          f'{train.gradient_accumulation_steps}; raise --per_device_train_batch_size instead'),
         ('max_grad_norm' in explicit and train.max_grad_norm > 0, f'--max_grad_norm {train.max_grad_norm:g}, which '
@@ -127,7 +146,7 @@ def backward_can_step(args) -> str | None:
         (args.model.torch_dtype == 'float16', '--torch_dtype float16, whose gradients are scaled; use bfloat16'),
         (env.world_size() > 1, f'{env.world_size()} processes, whose gradients are averaged after the backward'))
     wrong = [reason for applies, reason in reasons if applies]
-    return f'--galore_optim_per_parameter true does not go with {wrong[0]}.' if wrong else None
+    return f'{backward_flag(args.optimizing)} does not go with {wrong[0]}.' if wrong else None
 
 
 def schedule_fits(args) -> str | None:

@@ -187,6 +187,14 @@ def one_way_of_sharding(args) -> str | None:
     return f'{" and ".join(ways)} exclude each other; keep one.' if len(ways) > 1 else None
 
 
+def recompute_is_told_once(args) -> str | None:
+    older, policy = args.train.gradient_checkpointing, args.train.recompute
+    if older is None or 'recompute' not in args.explicit or policy == 'auto' or older == (policy != 'none'):
+        return None
+    return (f'--gradient_checkpointing {str(older).lower()} and --recompute {policy} contradict each other; keep '
+            '--recompute.')
+
+
 def fsdp_config_is_one(args) -> str | None:
     if args.train.fsdp_config and not args.train.fsdp:
         return '--fsdp_config needs --fsdp, for example --fsdp "full_shard auto_wrap".'
@@ -204,7 +212,7 @@ def names_of_transformers_exist(args) -> str | None:
     for name, choices in known.items():
         value = args.train.__dict__[name]
         for word in value if isinstance(value, list) else [value]:
-            if word not in choices:
+            if word is not None and word not in choices:
                 return f'--{name} {word} is not known.{suggest(word, choices)} Known: {", ".join(choices)}.'
     return None
 
@@ -293,7 +301,7 @@ COMMON: tuple[Rule, ...] = (
 TRAINING: tuple[Rule, ...] = (
     *tuner_rules.TRAINING, *optimizing.RULES, *packing_rules.RULES,
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, resume_folder_exists, resume_switches_need_resume,
-    deepspeed_is_there, one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map,
+    deepspeed_is_there, one_way_of_sharding, recompute_is_told_once, fsdp_config_is_one, scheduler_kwargs_are_a_map,
     names_of_transformers_exist, reporters_are_installed)
 INFERENCE: tuple[Rule, ...] = (
     adapters_exist, merge_has_adapter, *tuner_rules.INFERENCE, data_args_need_checkpoint, batch_has_rows,

@@ -16,6 +16,9 @@ WAYS = {
     'galore': GALORE,
     'galore in the backward': GALORE | {'galore_optim_per_parameter': True, 'galore_with_embedding': True},
     'q_galore': GALORE | {'galore_quantization': True, 'galore_proj_quant': True, 'galore_proj_group_size': 64},
+    'bfloat16 by default': {'torch_dtype': 'bfloat16'},  # adamw_bf16
+    'bfloat16 in the backward': {'torch_dtype': 'bfloat16', 'optimizer_in_backward': True, 'optim': 'adamw_sr'},
+    'adamw_bf16 on lora': {'optim': 'adamw_bf16', 'sft_type': 'lora', 'target_modules': ['ALL']},
     'apollo': {'optim': 'apollo', 'apollo_rank': 8},
     'apollo_mini': {'optim': 'apollo_mini'},
     'muon': {'optimizer': 'muon'},
