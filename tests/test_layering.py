@@ -19,15 +19,15 @@ ALLOWED = {
     'swift': _SERVICES | {'swift.cli', 'swift.llm', 'swift.llm.pipelines'},  # lazy public names, python -m swift
     'swift.version': set(),
     'swift.utils': _BASE,
-    'swift.cli': _BASE | {'swift.llm.args', 'swift.llm.pipelines'},
+    'swift.cli': _BASE | {'swift.llm.args', 'swift.llm.pipelines', 'swift.kernels'},  # doctor checks kernels
     'swift.tuners': _BASE,
     'swift.kernels': _BASE,
     'swift.llm': _SERVICES | {'swift.llm.pipelines'},  # lazy public names
     'swift.llm.protocol': _BASE,
     'swift.llm.args': _BASE,
     'swift.llm.checkpoint': _CONTRACTS,
-    'swift.llm.model': _CONTRACTS | {'swift.llm.families', 'swift.tuners'},
-    'swift.llm.template': _CONTRACTS | {'swift.llm.families'},
+    'swift.llm.model': _CONTRACTS | {'swift.llm.families', 'swift.tuners', 'swift.kernels'},
+    'swift.llm.template': _CONTRACTS | {'swift.llm.families', 'swift.kernels'},
     'swift.llm.dataset': _CONTRACTS | {'swift.llm.template', 'swift.llm.model'},
     'swift.llm.families': _BASE | {'swift.llm.model', 'swift.llm.template'},
     'swift.llm.infer': _DOMAIN,

@@ -1,4 +1,4 @@
-"""``swift version`` and ``swift doctor``: what is installed, which devices there are, what is missing."""
+"""``swift version`` and ``swift doctor``: what is installed, which devices there are, what is missing or wrong."""
 
 from __future__ import annotations
 
@@ -15,20 +15,49 @@ from swift.version import __version__
 
 
 def version_main(argv: Sequence[str]) -> int:
-    _no_arguments('version', argv)
+    if argv and argv[0] not in ('-h', '--help'):
+        raise UsageError(f'`swift version` takes no arguments, got {argv[0]!r}.')
     print(__version__)
     return EXIT_DONE
 
 
 def doctor_main(argv: Sequence[str]) -> int:
-    """Print the report; the code is 1 when a package of the core is missing or unsupported."""
-    _no_arguments('doctor', argv)
+    """Print the report; the code is 1 when a package of the core is missing or unsupported.
+
+    With ``--kernels`` also compare every kernel with plain PyTorch on this device; the code is 1 when one differs.
+    """
+    if list(argv) == ['--kernels']:
+        return _check_kernels()
+    if argv and argv[0] not in ('-h', '--help'):
+        raise UsageError(f'`swift doctor` takes --kernels or nothing, got {" ".join(argv)!r}.')
     lines = [f'swift {__version__}, Python {platform.python_version()}, {platform.platform()}', '', 'Core packages:',
              *core_lines(), '', 'Devices:', *device_lines(), '', 'Optional packages:', *optional_lines(), '', 'Places:',
              f'  cache  {env.cache_dir()}', f'  hub    {"Hugging Face" if env.use_hf() else "ModelScope"} (USE_HF)']
     print('\n'.join(lines))
     broken = [e for e in SUPPORTED if state(e, installed(e.package)) in ('missing', 'too old', 'too new')]
     return EXIT_FAILED if broken else EXIT_DONE
+
+
+def _check_kernels() -> int:
+    """A line for each kernel and type of numbers while they are checked; then how it went."""
+    import torch
+
+    from swift.kernels.checks import run_checks
+
+    device = torch.accelerator.current_accelerator() or torch.device('cpu')
+    print(f'Kernels of swift {__version__} against plain PyTorch {torch.__version__} on {device.type}:')
+    failed = ran = 0
+    for result in run_checks(device):
+        failed += result.problem is not None
+        ran += not result.skipped
+        state = 'not for this device' if result.skipped else f'WRONG: {result.problem}' if result.problem else 'ok'
+        print(f'  {result.name:<28} {str(result.dtype).removeprefix("torch."):<9} {result.seconds:6.1f} s  {state}',
+              flush=True)
+    if failed:
+        print(f'{failed} of {ran} checks failed. Training compares what it uses too, and leaves out what differs.')
+        return EXIT_FAILED
+    print(f'All of {ran} checks agree.')
+    return EXIT_DONE
 
 
 def core_lines() -> list[str]:
@@ -73,8 +102,3 @@ def optional_lines() -> list[str]:
             lines.append(f"  {package.name:<13} {'-':<14} would enable {enables}: "
                          f"pip install 'ms-swift[{extra.name}]'{apart}")
     return lines
-
-
-def _no_arguments(command: str, argv: Sequence[str]) -> None:
-    if argv and argv[0] not in ('-h', '--help'):
-        raise UsageError(f'`swift {command}` takes no arguments, got {argv[0]!r}.')

@@ -45,7 +45,8 @@ COMMANDS: dict[str, Command] = {
                         'list the data sets that are known by name'),
     'template': Command('swift.llm.pipelines.template:template_main',
                         'look at chat templates: template list, show, check, render'),
-    'doctor': Command('swift.cli.doctor:doctor_main', 'show versions, devices and optional packages'),
+    'doctor': Command('swift.cli.doctor:doctor_main',
+                      'show versions, devices and optional packages; doctor --kernels checks the kernels'),
     'version': Command('swift.cli.doctor:version_main', 'show the version'),
 }
 LATER = ('rlhf', 'dpo', 'orpo', 'simpo', 'kto', 'cpo', 'export', 'merge-lora', 'eval', 'deploy', 'web-ui', 'app-ui',

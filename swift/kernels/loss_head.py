@@ -21,21 +21,14 @@ It knows nothing about models, batches or the trainer.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from swift.utils.extras import available
-from swift.utils.logging import get_logger
-
-logger = get_logger()
-
-Backend = Literal['torch', 'triton']
+from swift.kernels.backend import Backend, choose, not_running
 
 MEMORY = 448 * 2**20
 """Bytes that the head may use at a time by default: logits of a chunk and gradient of the hidden states."""
@@ -335,16 +328,9 @@ def _pass_of(backend: Backend) -> Callable[..., None]:
     return triton_pass
 
 
-@functools.cache
 def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
     """Triton on CUDA where it is installed and right on this device, else plain PyTorch; told once."""
-    if device.type != 'cuda' or dtype == torch.float64:
-        return 'torch'
-    problem = check(device, dtype) if available('triton') else 'Triton is not installed'
-    if problem is None:
-        return 'triton'
-    logger.warning('The loss head runs without its Triton kernel: %s.', problem)
-    return 'torch'
+    return choose('The loss head', device, dtype, check)
 
 
 def check(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -366,7 +352,7 @@ def check(device: torch.device, dtype: torch.dtype) -> str | None:
             _pass_of(backend)(z, targets, weights, terms, 1.0, losses, right)
             found.append((z.float().cpu(), losses.cpu(), right.cpu()))
         except (RuntimeError, OSError, ImportError) as e:  # no compiler, no driver, another architecture
-            return f'it does not run here ({str(e).splitlines()[0] if str(e) else type(e).__name__})'
+            return not_running(e)
     (z, losses, right), (other_z, other_losses, other_right) = found
     tolerance = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
     if not torch.allclose(losses, other_losses, rtol=1e-4) or not torch.equal(right, other_right):

@@ -6,14 +6,15 @@ accumulation it is cut into: every micro-batch's sum is divided by the token cou
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from swift.kernels.fused_head import FusedHead
 from swift.trainers.batching import CountedRows, RankStream, StepBatchSampler, StepPlan
@@ -21,7 +22,11 @@ from swift.trainers.checkpointing import CheckpointingTrainer
 from swift.trainers.guard import StepGuard, guard_of, not_finite
 from swift.trainers.head import disagreement
 from swift.trainers.loss import LossParts, causal_lm_loss, trained_tokens
+from swift.trainers.memory import GIB, held_bytes
+from swift.trainers.meter import Meter, log_row
 from swift.trainers.optimizers import OptimizerPlan, make_optimizer
+from swift.trainers.packing import PackedSampler, PackedStream, step_sampler
+from swift.trainers.prefetch import Prefetcher
 from swift.utils.errors import SwiftError
 from swift.utils.logging import get_logger
 
@@ -43,12 +48,14 @@ class SwiftTrainer(CheckpointingTrainer):
         optimizer_plan: see :func:`swift.trainers.optimizers.make_optimizer`; None for the Trainer's own way.
         head: the fused loss head in the model, or None.
         tries_head: compare it with the plain loss before the first batch (where that could not be done before).
+        meter: measures the run; None measures without peaks and FLOPs.
+        gradients_whole: there is a buffer for all gradients (not with an optimizer in the backward).
         (others): those of :class:`transformers.Trainer`.
     """
 
     def __init__(self, *args, plan: StepPlan, data_seed: int, head_takes_positions: bool, accuracy: str = 'token',
                  accuracy_steps: int = 1, optimizer_plan: OptimizerPlan | None = None, head: FusedHead | None = None,
-                 tries_head: bool = False, **kwargs) -> None:
+                 tries_head: bool = False, meter: Meter | None = None, gradients_whole: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # our loss is already divided by the step's tokens
         self._plan = plan
@@ -59,26 +66,30 @@ class SwiftTrainer(CheckpointingTrainer):
         self._optimizer_plan = optimizer_plan
         self._head = head
         self._tries_head = tries_head
-        self._sampler: StepBatchSampler | None = None
+        self._sampler: StepBatchSampler | PackedSampler | None = None
+        self._prefetcher: Prefetcher | None = None
         self._overflows = 0
         self._guard: StepGuard | None = None
-        self._window = _Window()
+        self._meter = meter or Meter(processes=plan.world)
+        self._gradients_whole = gradients_whole
+        self._losses: list[torch.Tensor] = []  # of the step that is under way
 
     # ---- rows
 
     def get_train_dataloader(self) -> DataLoader:
         rows, common = self.train_dataset, self._loader_options(self.args.dataloader_num_workers)
         if isinstance(rows, IterableDataset):
+            if self._plan.pack_length is not None:
+                return DataLoader(PackedStream(rows, self._plan, seed=self._data_seed), batch_size=None, **common)
             return DataLoader(RankStream(rows, self._plan), batch_size=self._plan.batch_size, **common)
-        self._sampler = StepBatchSampler(len(rows), self._plan, seed=self._data_seed,
-                                         drop_last=self.args.dataloader_drop_last)
+        self._sampler = step_sampler(rows, self._plan, seed=self._data_seed, drop_last=self.args.dataloader_drop_last)
         return DataLoader(CountedRows(rows), batch_sampler=self._sampler, **common)
 
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Rows in their own order; every rank gets equally many batches, the missing ones count nothing."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        plan = StepPlan(self.args.per_device_eval_batch_size, 1, self._plan.rank, self._plan.world)
-        sampler = StepBatchSampler(len(rows), plan, seed=0, shuffle=False)
+        plan = dataclasses.replace(self._plan, batch_size=self.args.per_device_eval_batch_size, accumulation=1)
+        sampler = step_sampler(rows, plan, seed=0, shuffle=False)
         return DataLoader(CountedRows(rows), batch_sampler=sampler, **self._loader_options(0))
 
     def _loader_options(self, workers: int) -> dict[str, Any]:
@@ -94,19 +105,47 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def end_step(self) -> None:
         """Stop the clock of tokens/s: evaluation and saving don't count."""
-        self._window.pause()
+        self._meter.end_step()
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int,
                           device: torch.device) -> tuple[list[dict], torch.Tensor | None]:
-        """The micro-batches of one step and how many trained tokens all ranks have in it together."""
-        self._window.go_on()
-        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        """The micro-batches of one step and how many trained tokens all ranks have in it together.
+
+        The copies to the device wait for nothing: they are half a megabyte each, from pinned memory, in the order of
+        the device's other work.
+        """
+        self._meter.go_on()
+        with self._meter.waiting():
+            ahead = self._read_ahead(epoch_iterator)
+            batches = [batch for _, batch in zip(range(num_batches), ahead, strict=False)]
         if not batches:
             return [], None
         tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device)
+        self._meter.add_step(tokens)
         if self._plan.world > 1:
             tokens = self.accelerator.reduce(tokens, reduction='sum')
+        batches = [{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()} for batch in batches]
         return batches, tokens.clamp(min=1)
+
+    def _read_ahead(self, batches: Iterator) -> Iterator:
+        """The same batches, those of the next step made meanwhile; loader processes do that by themselves."""
+        if self.args.dataloader_num_workers > 0:
+            return batches
+        if self._prefetcher is None or self._prefetcher.source is not batches:  # an epoch begins
+            self._stop_reading_ahead()
+            self._prefetcher = Prefetcher(batches, ahead=max(self._plan.accumulation, 2), device=self.args.device)
+        return self._prefetcher
+
+    def _stop_reading_ahead(self) -> None:
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
+
+    def train(self, *args, **kwargs) -> TrainOutput:
+        try:
+            return super().train(*args, **kwargs)
+        finally:  # also after an error, --max_steps or Ctrl-C
+            self._stop_reading_ahead()
 
     # ---- optimizer
 
@@ -131,7 +170,7 @@ class SwiftTrainer(CheckpointingTrainer):
         """
         parts = self._loss_parts(model, inputs, counts_accuracy=self.state.global_step % self._accuracy_steps == 0)
         tokens = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs).clamp(min=1)
-        self._window.add(parts, inputs)
+        self._meter.add(parts, inputs)
         loss = parts.weighted_nll
         if self._step_hook is not None:  # by tokens, so that it counts once in a step however that is cut
             loss = loss + self._step_hook.penalty() * trained_tokens(inputs)
@@ -153,13 +192,15 @@ class SwiftTrainer(CheckpointingTrainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, torch.Tensor],
                       num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+        self._meter.mark(counts=False)
         try:
             loss = super().training_step(model, inputs, num_items_in_batch)
         except (torch.OutOfMemoryError, RuntimeError) as e:
             if not _is_out_of_memory(e):
                 raise
-            raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self.args)) from e
-        self._window.losses.append(loss)
+            raise SwiftError(_out_of_memory_text(inputs, self.state.global_step, self._plan)) from e
+        self._meter.mark()
+        self._losses.append(loss)
         return loss
 
     def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | float | None:
@@ -174,7 +215,7 @@ class SwiftTrainer(CheckpointingTrainer):
                 of the one before; the weights are still those of the last good step.
         """
         step = self.state.global_step + 1
-        losses, self._window.losses = torch.stack(self._window.losses), []
+        losses, self._losses = torch.stack(self._losses), []
         if self._guard is not None:
             return self._guard.before_step(losses, step)
         norm = super()._get_grad_norm(model, grad_norm)
@@ -235,45 +276,29 @@ class SwiftTrainer(CheckpointingTrainer):
         """Add to a training row what happened since the last one: accuracy, speed, memory, time that remains."""
         self.check_steps()  # the end of training is logged, too
         if 'loss' in logs:
-            sums, seconds = self._window.close()
-            if self._plan.world > 1:
-                sums = self.accelerator.reduce(sums, reduction='sum')
-            correct, total, tokens = sums.tolist()
-            if total:
-                logs[self.accuracy_name] = correct / total
-            logs |= {'tokens': int(tokens), 'tokens_per_second': tokens / max(seconds, 1e-9),
-                     'memory(GiB)': memory_gib(self.args.device),
-                     'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
-            self._window = _Window(losses=self._window.losses)
+            span = self._meter.close(self._sum_over_processes)
+            if span.total:
+                logs[self.accuracy_name] = span.correct / span.total
+            logs |= log_row(span, self._meter.device, self._plan.world) | self._memory() | {
+                'global_step/max_steps': f'{self.state.global_step}/{self.state.max_steps}'}
         super().log({key: round(value, 8) if isinstance(value, float) else value for key, value in logs.items()},
                     start_time)
 
+    def _sum_over_processes(self, sums: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.reduce(sums, reduction='sum') if self._plan.world > 1 else sums
 
-class _Window:
-    """Sums since the last logged row. Tensors stay on their device until the row is written."""
-
-    def __init__(self, losses: list[torch.Tensor] | None = None) -> None:
-        self.losses: list[torch.Tensor] = losses or []
-        self._sums: list[torch.Tensor] = []
-        self._seconds = 0.0
-        self._running_since: float | None = None
-
-    def go_on(self) -> None:
-        if self._running_since is None:
-            self._running_since = time.perf_counter()
-
-    def pause(self) -> None:
-        if self._running_since is not None:
-            self._seconds += time.perf_counter() - self._running_since
-            self._running_since = None
-
-    def add(self, parts: LossParts, batch: dict[str, torch.Tensor]) -> None:
-        self._sums.append(torch.stack([parts.correct, parts.total, batch['num_tokens'].to(parts.total)]))
-
-    def close(self) -> tuple[torch.Tensor, float]:
-        """Sums of this process (right predictions, of how many, tokens of rows; float64 [3]) and seconds of steps."""
-        self.pause()
-        return torch.stack(self._sums).double().sum(0), self._seconds
+    def _memory(self) -> dict[str, float]:
+        """Peak memory of this process, and what of it is known; the rest of an accelerator's are activations."""
+        row = {'memory(GiB)': memory_gib(self.args.device)}
+        if self.is_deepspeed_enabled:  # its optimizer keeps parameters and states where only it knows
+            return row
+        held = held_bytes(self.model, self.optimizer, gradients=self._gradients_whole)
+        row |= {'memory_weights(GiB)': held.weights / GIB, 'memory_gradients(GiB)': held.gradients / GIB,
+                'memory_optimizer(GiB)': held.optimizer / GIB}
+        if self.args.device.type != 'cpu':
+            rest = torch.accelerator.max_memory_allocated(self.args.device) - sum(astuple(held))
+            row['memory_activations(GiB)'] = max(rest, 0) / GIB
+        return row
 
 
 def memory_gib(device: torch.device) -> float:
@@ -289,14 +314,16 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, args: Any) -> str:
+def _out_of_memory_text(batch: dict[str, torch.Tensor], step: int, plan: StepPlan) -> str:
     lengths = batch['lengths'].tolist()
-    if len(lengths) > 1:
-        advice = (f'--per_device_train_batch_size {max(len(lengths) // 2, 1)} with '
-                  f'--gradient_accumulation_steps {args.gradient_accumulation_steps * 2} (the same step, less at once)')
+    if plan.pack_length is not None and plan.batch_size == 1 and len(lengths) > 1:
+        advice = (f'--gradient_checkpointing true, or fewer than {plan.pack_length} tokens in --max_tokens_per_batch '
+                  f'(--packing_length, --max_length)')
+    elif len(lengths) > 1:
+        rows = plan.batch_size if plan.pack_length is not None else len(lengths)
+        advice = (f'--per_device_train_batch_size {max(rows // 2, 1)} with '
+                  f'--gradient_accumulation_steps {plan.accumulation * 2} (the same step, less at once)')
     else:
-        advice = f'--gradient_checkpointing true, or a --max_length below {max(lengths)}'
+        advice = f'--recompute full, or a --max_length below {max(lengths)}'
     return (f'Out of memory in step {step + 1}: a batch of {len(lengths)} rows, {sum(lengths)} tokens, '
             f'the longest row {max(lengths)} tokens. Cheapest change: {advice}.')
-
-

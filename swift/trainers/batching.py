@@ -1,4 +1,4 @@
-"""Which rows make an optimizer step, on which rank, in which micro-batch; and whether rows may share a line.
+"""Which rows make an optimizer step, on which rank, in which micro-batch.
 
 The order of rows depends on the seed, the epoch and the number of rows alone. Ranks, micro-batches and accumulation
 only cut one order into pieces, so every split of the same step holds the same rows.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
@@ -24,18 +23,21 @@ class StepPlan:
     """How the rows of one optimizer step are cut.
 
     Attributes:
-        batch_size: rows in a micro-batch of one rank.
+        batch_size: rows in a micro-batch of one rank; packed sequences, where rows are packed.
         accumulation: micro-batches of one rank in a step.
         rank, world: this process among all.
+        pack_length: tokens that a packed sequence has at most; None where rows are not packed.
     """
 
     batch_size: int
     accumulation: int
     rank: int = 0
     world: int = 1
+    pack_length: int | None = None
 
     @property
     def rows_per_step(self) -> int:
+        """Rows (packed sequences) of all ranks in a step."""
         return self.batch_size * self.accumulation * self.world
 
 
@@ -102,27 +104,31 @@ class CountedRows(Dataset):
 
 
 class RankStream(IterableDataset):
-    """Every ``world``-th row of a stream that is read again and again, starting at ``rank``.
-
-    One endless iteration, because ``--max_steps`` ends it: no step is cut short where the stream begins anew, ranks
-    stay together there, and a resumed run finds its row by counting, in whichever pass it is.
-    """
+    """Every ``world``-th row of a stream that is read again and again (see :func:`endless`), starting at ``rank``."""
 
     def __init__(self, stream: IterableDataset, plan: StepPlan) -> None:
         self._stream = stream
         self._plan = plan
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        number, number_before = 0, -1
-        for epoch in itertools.count():
-            if number == number_before:  # nothing in a whole pass: a loader worker may have no row to read
-                return
-            number_before = number
-            self._stream.set_epoch(epoch)
-            for row in self._stream:
-                if number % self._plan.world == self._plan.rank:
-                    yield row
-                number += 1
+        return itertools.islice(endless(self._stream), self._plan.rank, None, self._plan.world)
+
+
+def endless(stream: IterableDataset) -> Iterator[dict[str, Any]]:
+    """The rows of a stream, pass after pass.
+
+    One endless iteration, because ``--max_steps`` ends it: no step is cut short where the stream begins anew, ranks
+    stay together there, and a resumed run finds its row by counting, in whichever pass it is.
+    """
+    number, number_before = 0, -1
+    for epoch in itertools.count():
+        if number == number_before:  # nothing in a whole pass: a loader worker may have no row to read
+            return
+        number_before = number
+        stream.set_epoch(epoch)
+        for row in stream:
+            yield row
+            number += 1
 
 
 def forward_takes(model: nn.Module, name: str) -> bool:
@@ -133,37 +139,3 @@ def forward_takes(model: nn.Module, name: str) -> bool:
 def is_spread(model: nn.Module) -> bool:
     """Whether layers of one model lie on several devices (accelerate's ``device_map``)."""
     return len(set(vars(model).get('hf_device_map', {}).values())) > 1
-
-
-@torch.no_grad()
-def keeps_rows_apart(model: nn.Module) -> bool:
-    """Whether rows that share one line can't see each other in this model, tried on the model itself.
-
-    Two rows are run in one line twice, with another first row the second time. If the second row's logits change, the
-    first one leaked into it (as linear attention and convolutions over the line do). They must also agree with the
-    second row run alone, or position ids are not followed. Costs three forwards of at most 32 tokens.
-    """
-    if not (forward_takes(model, 'position_ids') and len(model.get_input_embeddings().weight) >= 64):
-        return False
-    device = model.get_input_embeddings().weight.device
-    generator = torch.Generator().manual_seed(0)
-    length = 12
-
-    def row() -> torch.Tensor:
-        return torch.randint(10, 60, (1, length), generator=generator).to(device)
-
-    def logits(ids: torch.Tensor) -> torch.Tensor:
-        positions = torch.arange(length, device=device).repeat(ids.shape[1] // length)[None]
-        return model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, -length:].float()
-
-    was_training = model.training
-    model.eval()
-    first, other, second = row(), row(), row()
-    behind_first, behind_other = logits(torch.cat([first, second], 1)), logits(torch.cat([other, second], 1))
-    alone = logits(second)
-    model.train(was_training)
-    leaked = (behind_first - behind_other).abs().max() > 1e-6 * alone.abs().max()
-    # Alone is another shape, so another order of sums: allow what rounding gives, far below what a wrong position does.
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    agrees = (behind_first - alone).abs().max() < tolerance * alone.abs().max()
-    return bool(not leaked and agrees)

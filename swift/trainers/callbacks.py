@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from swift.trainers.meter import Meter
 from swift.trainers.plots import draw_curves
+from swift.trainers.report import REPORT_FILE, make_report, summary
 from swift.tuners.optimizers.base import drop_state_of_frozen
 from swift.tuners.registry import StepHook
+from swift.utils.files import write_json
 from swift.utils.logging import get_logger
 
 logger = get_logger()
@@ -120,6 +123,44 @@ class LogFileCallback(TrainerCallback):
                 draw_curves(state.log_history, self._run_dir / 'images')
             except OSError as e:
                 logger.warning('%s could not be drawn: %s', self._run_dir / 'images', e)
+
+
+class ReportCallback(TrainerCallback):
+    """Ends a run with what it reached and what it lost, in three lines and in ``report.json``.
+
+    Args:
+        run_dir: gets the file.
+        meter: of the run, with a device.
+        in_force: what the run computes with.
+    """
+
+    def __init__(self, run_dir: Path, meter: Meter, in_force: Sequence[str]) -> None:
+        self._run_dir, self._meter, self._in_force = run_dir, meter, in_force
+        self._last_row: dict[str, Any] = {}
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+               logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs and 'tokens_per_second' in logs:
+            self._last_row = dict(logs)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+                     **kwargs: Any) -> None:
+        meter = self._meter
+        if not state.is_world_process_zero or meter.first is None or meter.device is None:
+            return
+        gib = {name: self._last_row.get(f'memory_{name}(GiB)', 0.0) for name in ('weights', 'gradients', 'optimizer')}
+        trained = gib['gradients'] or gib['optimizer'] / 2
+        report = make_report(
+            span=meter.whole(), first=meter.first, device=meter.device, processes=meter.processes,
+            recompute=meter.recompute, in_force=self._in_force, last_row=self._last_row,
+            # gradients are read, weights and states read and written
+            optimizer_bytes=(3 * trained + 2 * gib['optimizer']) * 2**30)
+        try:
+            write_json(self._run_dir / REPORT_FILE, report)
+        except OSError as e:
+            logger.warning('%s could not be written: %s', self._run_dir / REPORT_FILE, e)
+        for line in summary(report):
+            logger.info('%s', line)
 
 
 class ProgressCallback(TrainerCallback):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from swift.kernels.fused_head import FusedHead
+from swift.llm.model.attention import documents_seen
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class LossParts:
     total: torch.Tensor
 
 
-def causal_lm_loss(model: nn.Module, batch: dict[str, torch.Tensor], *, head_takes_positions: bool,
+def causal_lm_loss(model: nn.Module, batch: dict[str, Any], *, head_takes_positions: bool,
                    accuracy: str | None = 'token', head: FusedHead | None = None) -> LossParts:
     """Run ``model`` on a micro-batch of :func:`swift.llm.template.collate.collate` and sum its loss.
 
@@ -35,12 +37,15 @@ def causal_lm_loss(model: nn.Module, batch: dict[str, torch.Tensor], *, head_tak
 
     Args:
         model: a causal language model (or DDP, DeepSpeed around one); its forward returns ``.logits`` [B, K, V].
-        batch: the tensors of ``collate``.
+        batch: what ``collate`` gives; with documents only for a model that attends by them, see
+            :func:`swift.trainers.apart.share_a_line`.
         head_takes_positions: the forward takes ``logits_to_keep``, so that only K positions pass the output head.
         accuracy: 'token', 'sentence' (all trained tokens of a row right) or None to count nothing.
         head: the fused loss head that is in the model; None computes the loss from logits.
     """
     inputs = {name: batch[name] for name in ('input_ids', 'position_ids', 'attention_mask') if name in batch}
+    if 'documents' in batch:
+        inputs |= documents_seen(batch['documents'].to(batch['input_ids'].device, non_blocking=True))
     if head is not None:
         weighted_nll, right = _by_fused_head(model, inputs, batch, head, counts=accuracy is not None)
     else:
@@ -53,7 +58,7 @@ def causal_lm_loss(model: nn.Module, batch: dict[str, torch.Tensor], *, head_tak
     return LossParts(weighted_nll, correct, total)
 
 
-def _by_logits(model: nn.Module, inputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor],
+def _by_logits(model: nn.Module, inputs: dict[str, Any], batch: dict[str, torch.Tensor],
                head_takes_positions: bool, *, counts: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
     if head_takes_positions:
         logits = model(**inputs, use_cache=False, logits_to_keep=batch['keep']).logits
@@ -65,7 +70,7 @@ def _by_logits(model: nn.Module, inputs: dict[str, torch.Tensor], batch: dict[st
     return (nll * batch['weights']).sum(), right
 
 
-def _by_fused_head(model: nn.Module, inputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor], head: FusedHead,
+def _by_fused_head(model: nn.Module, inputs: dict[str, Any], batch: dict[str, torch.Tensor], head: FusedHead,
                    *, counts: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
     positions = batch['keep'][batch['keep_index']]
     with head.task(batch['batch_index'], positions, batch['targets'], batch['weights'], accuracy=counts) as task:
@@ -81,9 +86,9 @@ def trained_tokens(batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def _count(right: torch.Tensor, counted: torch.Tensor, row_index: torch.Tensor,
            accuracy: str) -> tuple[torch.Tensor, torch.Tensor]:
+    if accuracy == 'token':  # without picking rows out, for whose number the host would wait
+        return (right & counted).sum().float(), counted.sum().float()
     right, row_index = right[counted], row_index[counted]
-    if accuracy == 'token':
-        return right.sum().float(), counted.sum().float()
     rows = row_index.unique()
     wrong_rows = row_index[~right].unique()
     total = torch.tensor(len(rows), device=right.device, dtype=torch.float32)

@@ -18,7 +18,8 @@ from swift.llm.model.adapt import adapt
 from swift.llm.model.load import LoadedModel, load_model
 from swift.llm.model.registry import TRANSFORMERS_NAMES
 from swift.llm.template.collate import collate
-from swift.trainers.batching import forward_takes, keeps_rows_apart
+from swift.trainers.apart import share_a_line
+from swift.trainers.batching import forward_takes
 from swift.trainers.loss import causal_lm_loss
 from swift.tuners.api import Swift
 from tests.conformance.architectures import NOT_TRAINED, SAMPLE, implemented
@@ -70,7 +71,7 @@ def test_an_architecture_is_trained_saved_reloaded_and_merged(name, folder, tmp_
     assert type(loaded.model).__name__ == name
     entry = loaded.family
     assert entry is not None and name in {TRANSFORMERS_NAMES.get(a, a) for a in entry.architectures}
-    apart = keeps_rows_apart(loaded.model)
+    line = share_a_line(loaded.model)
     takes_positions = forward_takes(loaded.model, 'logits_to_keep')
     before = {key: value.clone() for key, value in loaded.model.state_dict().items()}
     model = adapt(loaded.model, TunerArgs(lora_rank=2, lora_dropout=0.0), family=entry)
@@ -81,7 +82,7 @@ def test_an_architecture_is_trained_saved_reloaded_and_merged(name, folder, tmp_
 
     plain = logits(model)
     optimizer = torch.optim.AdamW(trained.values(), lr=0.1)
-    batch = collate(rows(seed=1), pad_id=0, padding_free=apart)
+    batch = collate(rows(seed=1), pad_id=0, padding_free=line.problem is None, documents=line.documents)
     loss = causal_lm_loss(model.train(), batch, head_takes_positions=takes_positions).weighted_nll
     loss.backward()
     optimizer.step()

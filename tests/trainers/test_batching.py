@@ -1,15 +1,13 @@
-"""The rows of a step: each exactly once, in one order for every cut; and models that leak between packed rows."""
+"""The rows of a step: each exactly once, in one order for every cut."""
 
 from __future__ import annotations
 
 import itertools
 
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Mamba2Config, Mamba2ForCausalLM
 
-from swift.trainers.batching import RankStream, StepBatchSampler, StepPlan, keeps_rows_apart
+from swift.trainers.batching import RankStream, StepBatchSampler, StepPlan
 
 
 def steps(n_rows, batch_size, accumulation, world, epoch=0, seed=3):
@@ -75,30 +73,3 @@ def test_a_stream_without_rows_ends():
             return iter(())
 
     assert list(RankStream(NoRows(), StepPlan(1, 1))) == []
-
-
-def test_attention_models_keep_rows_apart(tiny_model_dir):
-    assert keeps_rows_apart(AutoModelForCausalLM.from_pretrained(tiny_model_dir))
-
-
-def test_a_model_without_positions_is_refused():
-    config = Mamba2Config(hidden_size=32, num_heads=4, head_dim=16, state_size=8, num_hidden_layers=1, vocab_size=128,
-                          n_groups=1)
-    assert not keeps_rows_apart(Mamba2ForCausalLM(config))
-
-
-def test_a_model_that_leaks_is_refused(tiny_model_dir):
-    """A mean over the whole line stands for what a linear-attention state carries from row to row."""
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
-    model.model.layers[0].register_forward_hook(lambda module, inputs, out: out + 1e-3 * out.mean(1, keepdim=True))
-    assert not keeps_rows_apart(model)
-
-
-def test_a_model_that_ignores_restarting_positions_is_refused():
-    config = GPT2Config(vocab_size=128, n_positions=64, n_embd=32, n_layer=1, n_head=2)
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(config)
-    assert keeps_rows_apart(model)
-    model.transformer.wpe.weight.data.mul_(50)  # positions matter in a random model, too
-    model.transformer.wpe.register_forward_pre_hook(lambda module, args: (torch.arange(args[0].shape[1])[None],))
-    assert not keeps_rows_apart(model)

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, TrainingArguments
 from swift.llm.template.collate import collate
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan
-from swift.trainers.build import enable_recompute
+from swift.trainers.prepare import enable_recompute
 from swift.trainers.head import fuse_head
 
 
@@ -29,6 +29,7 @@ class Rows(torch.utils.data.Dataset):
             if weighted:
                 weights *= generator.choice([0.5, 1.0, 2.0], length).astype(np.float32)
             self.rows.append({'input_ids': generator.integers(5, 40000, length).astype(np.int32), 'weights': weights})
+        self.lengths = np.array([len(row['input_ids']) for row in self.rows])
 
     def __len__(self):
         return len(self.rows)
@@ -52,7 +53,7 @@ def oracle_gradients(model_dir, rows):
 
 
 def step_gradients(model_dir, rows, tmp_path, *, batch_size, accumulation, padding_free, checkpointing=False,
-                   fused=False):
+                   fused=False, pack_length=None):
     """Gradients just before the first optimizer step of a real Trainer run."""
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     head = fuse_head(model, True, sharded=False).head if fused else None
@@ -69,7 +70,8 @@ def step_gradients(model_dir, rows, tmp_path, *, batch_size, accumulation, paddi
             seen.update({name: p.grad.clone() for name, p in model.named_parameters()})
             return super()._get_grad_norm(model, grad_norm)
 
-    trainer = Spy(model=model, args=arguments, train_dataset=rows, plan=StepPlan(batch_size, accumulation), data_seed=0,
+    trainer = Spy(model=model, args=arguments, train_dataset=rows, data_seed=0,
+                  plan=StepPlan(batch_size, accumulation, pack_length=pack_length),
                   data_collator=lambda r: collate(r, pad_id=2, padding_free=padding_free), head_takes_positions=True,
                   head=head)
     trainer.train()
@@ -94,6 +96,18 @@ def test_every_cut_of_a_step_gives_the_gradient_of_the_whole(tiny_model_dir, tmp
     oracle, oracle_loss = oracle_gradients(tiny_model_dir, rows)
     ours, loss = step_gradients(tiny_model_dir, rows, tmp_path, batch_size=batch_size, accumulation=accumulation,
                                 padding_free=padding_free, fused=fused)
+    assert_equal(ours, oracle)
+    assert loss == pytest.approx(oracle_loss, rel=1e-5)
+
+
+# 7 rows of at most 40 tokens: one step of packed sequences, with and without one that is not full
+@pytest.mark.parametrize(('batch_size', 'accumulation', 'pack_length'), [(1, 16, 40), (2, 4, 50), (1, 2, 160)])
+def test_packed_rows_give_the_gradient_of_rows_run_alone(tiny_model_dir, tmp_path, batch_size, accumulation,
+                                                         pack_length):
+    rows = Rows(7)
+    oracle, oracle_loss = oracle_gradients(tiny_model_dir, rows)
+    ours, loss = step_gradients(tiny_model_dir, rows, tmp_path, batch_size=batch_size, accumulation=accumulation,
+                                padding_free=True, pack_length=pack_length)
     assert_equal(ours, oracle)
     assert loss == pytest.approx(oracle_loss, rel=1e-5)
 

@@ -108,4 +108,4 @@ def test_a_prefix_is_never_dropped_for_recomputed_activations(tiny_model_dir, tm
     monkeypatch.setattr('torch.accelerator.is_available', lambda: True)
     monkeypatch.setattr('torch.accelerator.current_accelerator', lambda: torch.device('cpu'))
     args = effective(SftArguments.of(model='x', dataset=['x'], sft_type='prefix'))
-    assert args.train.gradient_checkpointing is False
+    assert args.train.recompute == 'none'

@@ -213,6 +213,8 @@ REMOVED: dict[str, str] = {
     'write_batch_size': 'answers are written as they come.',
     'load_from_cache_file': 'prepared data is always reused when nothing that shapes it changed.',
     'disable_auto_column_mapping': 'name the columns with --columns.',
+    'packing_num_proc': 'packing a million rows takes a second or two in one process; leave it out.',
+    'packing_strategy': 'rows are packed by their lengths (binpack); packing in their own order would only leave gaps.',
     'max_epochs': 'use --max_steps, or --num_train_epochs for data that is not streamed.',
     'hqq_dynamic_config_path': 'every layer gets the same bits: use --quant_bits.',
     'use_swift_lora': 'LoRA is implemented by peft (--tuner_backend peft).',
@@ -236,8 +238,6 @@ REMOVED: dict[str, str] = {
 _LATER, _MANY_LATER = "isn't there yet", "aren't there yet"
 NOT_YET: dict[str, str] = {
     **_refuse(f'Liger kernels {_MANY_LATER}.', 'use_liger use_liger_kernel liger_kernel_config'),
-    **_refuse(f'packing {_LATER}; --padding_free true avoids the padding.',
-              'packing packing_length packing_num_proc packing_strategy'),
     **_refuse(f'training with Megatron {_LATER}.', 'train_backend tp pp min_lr sequence_parallel'),
     **_refuse(f'sequence parallelism {_LATER}.', 'sequence_parallel_size'),
     **_refuse(f'training on images, video or sound {_LATER}.',
@@ -315,7 +315,7 @@ ANYWAY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys('save_safetensors safe_serialization average_tokens_across_devices use_chat_template '
                     'load_from_cache_file dataset_shuffle train_dataloader_shuffle do_train'.split(), ('true',)),
     **dict.fromkeys(
-        'check_model check_model_is_latest ignore_args_error overwrite_generation_config packing use_liger '
+        'check_model check_model_is_latest ignore_args_error overwrite_generation_config use_liger '
         'use_liger_kernel use_loss_scale predict_with_generate push_to_hub auto_find_batch_size test_oom_error '
         'group_by_length val_dataset_shuffle create_checkpoint_symlink use_ray use_flash_ckpt strict sequence_parallel '
         'use_swift_lora logging_nan_inf_filter remove_unused_columns vllm_enable_lora logprobs enable_dft_loss '
@@ -330,13 +330,15 @@ ANYWAY: dict[str, tuple[str, ...]] = {
     'download_mode': ('reuse_dataset_if_exists',),
     'self_cognition_sample': ('0',),
     'train_dataset_sample': ('-1',),
-    **dict.fromkeys('tp pp sequence_parallel_size fsdp_num tensor_parallel_size vllm_tensor_parallel_size'.split(),
+    'packing_strategy': ('binpack',),
+    **dict.fromkeys('tp pp sequence_parallel_size fsdp_num tensor_parallel_size vllm_tensor_parallel_size '
+                    'packing_num_proc'.split(),
                     ('1',)),
 }
 
 
 def is_what_happens_anyway(name: str, words: Sequence[str]) -> bool:
-    """Whether a refused name was given the one value that asks for nothing (``--packing false``)."""
+    """Whether a refused name was given the one value that asks for nothing (``--use_ray false``)."""
     word = (words[0] if words else 'true').lower()
     word = {'1': 'true', '0': 'false'}.get(word, word) if ANYWAY.get(name) in (('true',), ('false',)) else word
     return len(words) < 2 and word in ANYWAY.get(name, ())

@@ -11,12 +11,13 @@ from swift.llm.args.optimizing import has_schedule, steps_in_backward
 from swift.llm.args.tuner_types import METHODS
 
 _ROWS_A_STEP = 16
+_OLDER_SPELLING = {True: 'full', False: 'none', None: 'auto'}  # of --recompute
 
 
 def effective(args: SftArguments | PtArguments | InferArguments, world_size: int = 1):
     """``args`` with every None resolved that other arguments decide.
 
-    What only the model or the device can decide (``gradient_checkpointing``, ``padding_free``, ``use_hf``, the values
+    What only the model or the device can decide (``recompute`` auto, ``padding_free``, ``use_hf``, the values
     of generation) stays None.
 
     Args:
@@ -27,6 +28,8 @@ def effective(args: SftArguments | PtArguments | InferArguments, world_size: int
     if isinstance(args, InferArguments):
         return dataclasses.replace(args, data=data, infer=_infer(args), generation=_generation(args))
     train = _train(args.train, data, full=args.tuner.tuner_type == 'full', world_size=world_size)
+    if train.packing and train.packing_length is None:
+        train = dataclasses.replace(train, packing_length=args.template.max_length)
     if steps_in_backward(train.optim, args.optimizing):  # rules refuse it where something else was typed
         train = dataclasses.replace(train, gradient_accumulation_steps=1, max_grad_norm=0.0)
     if has_schedule(args.optimizing):  # DDP must not wait for blocks that are frozen now
@@ -34,7 +37,7 @@ def effective(args: SftArguments | PtArguments | InferArguments, world_size: int
     method = METHODS.get(args.tuner.tuner_type)
     template = args.template
     if method is not None and not method.recomputes:
-        train = dataclasses.replace(train, gradient_checkpointing=False)
+        train = dataclasses.replace(train, recompute='none')
     if method is not None and method.needs_padding:
         template = dataclasses.replace(template, padding_free=False)
     return dataclasses.replace(args, data=data, template=template, train=train)
@@ -57,10 +60,11 @@ def _data(data: DataArgs, explicit: frozenset[str], seed: int) -> DataArgs:
 
 def _train(train: TrainArgs, data: DataArgs, *, full: bool, world_size: int) -> TrainArgs:
     eval_steps = train.eval_steps or (200 if full else 50)
-    rows = train.per_device_train_batch_size * world_size
+    rows = _ROWS_A_STEP if train.max_tokens_per_batch else train.per_device_train_batch_size * world_size
     return dataclasses.replace(
         train,
         add_version=train.add_version is not False,
+        recompute=train.recompute if train.recompute != 'auto' else _OLDER_SPELLING[train.gradient_checkpointing],
         learning_rate=(1e-5 if full else 1e-4) if train.learning_rate is None else train.learning_rate,
         per_device_eval_batch_size=train.per_device_eval_batch_size or train.per_device_train_batch_size,
         gradient_accumulation_steps=train.gradient_accumulation_steps or math.ceil(_ROWS_A_STEP / rows),

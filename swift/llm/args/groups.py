@@ -412,11 +412,19 @@ class TrainArgs(Group):
 
     output_dir: str = opt('output', 'Root of run folders.')
     add_version: bool | None = opt(None, 'Write to OUTPUT_DIR/<model>/vN-<time> (default) instead of OUTPUT_DIR.')
-    per_device_train_batch_size: int = opt(1, 'Rows a micro-batch on each process.', unit='rows', at_least=1)
+    per_device_train_batch_size: int = opt(
+        1, 'Rows a micro-batch on each process; with --packing true packed sequences.', unit='rows', at_least=1)
     per_device_eval_batch_size: int | None = opt(
-        None, 'Rows a batch in evaluation; default: as in training.', unit='rows', at_least=1)
+        None, 'Rows (packed sequences) a batch in evaluation; default: as in training.', unit='rows', at_least=1)
     gradient_accumulation_steps: int | None = opt(
-        None, 'Micro-batches a step; default: so many that a step has about 16 rows.', unit='batches', at_least=1)
+        None, 'Micro-batches a step; default: so many that a step has about 16 rows (packed sequences), 1 with '
+        '--max_tokens_per_batch.', unit='batches', at_least=1)
+    packing: bool = opt(False, 'Pack rows into sequences of --max_length tokens; each row sees itself only.')
+    packing_length: int | None = opt(None, 'Tokens of a packed sequence; default: --max_length.', unit='tokens',
+                                     at_least=1)
+    max_tokens_per_batch: int | None = opt(
+        None, 'Fill each micro-batch with rows up to so many tokens, instead of so many rows.', unit='tokens',
+        at_least=1)
     num_train_epochs: float = opt(1.0, 'Times the training data is seen.', unit='epochs', above=0)
     max_steps: int = opt(-1, 'End after so many steps, whatever the epochs; -1 is off.', unit='steps', at_least=-1)
     learning_rate: float | None = opt(None, 'Peak learning rate; default: 1e-4 for adapters, 1e-5 for full training.',
@@ -451,10 +459,16 @@ class TrainArgs(Group):
                                                    '--output_dir.')
     resume_only_model: bool = opt(False, 'Take only the weights from that checkpoint, and start the schedule anew.')
     ignore_data_skip: bool = opt(False, 'Do not skip the rows that were already seen when resuming.')
-    gradient_checkpointing: bool | None = opt(None, 'Compute activations twice to save memory. Default: not '
-                                                        'on a CPU.')
+    recompute: Literal['auto', 'none', 'light', 'selective', 'full'] = opt(
+        'auto', 'Activations that are computed again in the backward to save memory: norms and the activation (light), '
+        'gate and up projections too (selective), whole blocks (full). auto: what the memory needs; none on a CPU.')
+    gradient_checkpointing: bool | None = opt(None, 'The older spelling: true is --recompute full, false is none.')
     fused_loss_head: bool | None = opt(None, 'Compute the loss without holding the logits of all tokens. Default: '
                                              'where it gives the loss of the plain way, which is tried.')
+    fused_blocks: bool | None = opt(None, 'Compute each decoder block as one operator. Default: where the model has '
+                                          'such blocks and it gives what they give, which is tried.')
+    offload_activations: bool = opt(False, 'Keep the inputs of blocks in the memory of the host until the backward; '
+                                           'with --recompute full and fused blocks, on CUDA.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
     fsdp: str = opt('', 'FSDP options of transformers ("full_shard auto_wrap").')
     fsdp_config: str | None = opt(None, 'FSDP configuration: a JSON file, or JSON text.')

@@ -1,7 +1,8 @@
 """Rules across groups: small functions from arguments to a problem or None, run before torch is imported.
 
 They may ask whether a local path exists and whether a package is installed; they read no data, import nothing heavy
-and open no connection. Those about tuning methods are in ``tuner_rules.py``, about optimizers in ``optimizing.py``.
+and open no connection. Those about tuning methods are in ``tuner_rules.py``, about optimizers in ``optimizing.py``,
+about packing in ``packing_rules.py``.
 ``NOTES`` are not errors: what was typed has no effect, and the user is told so.
 """
 
@@ -12,7 +13,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from swift.llm.args import optimizing, tuner_rules
+from swift.llm.args import optimizing, packing_rules, tuner_rules
 from swift.llm.args.fields import ArgumentsError
 from swift.llm.args.hf_names import OPTIMIZERS, REPORTERS, SCHEDULERS
 from swift.llm.args.optimizing import OWN_OPTIMIZERS
@@ -186,6 +187,14 @@ def one_way_of_sharding(args) -> str | None:
     return f'{" and ".join(ways)} exclude each other; keep one.' if len(ways) > 1 else None
 
 
+def recompute_is_told_once(args) -> str | None:
+    older, policy = args.train.gradient_checkpointing, args.train.recompute
+    if older is None or 'recompute' not in args.explicit or policy == 'auto' or older == (policy != 'none'):
+        return None
+    return (f'--gradient_checkpointing {str(older).lower()} and --recompute {policy} contradict each other; keep '
+            '--recompute.')
+
+
 def fsdp_config_is_one(args) -> str | None:
     if args.train.fsdp_config and not args.train.fsdp:
         return '--fsdp_config needs --fsdp, for example --fsdp "full_shard auto_wrap".'
@@ -290,9 +299,9 @@ COMMON: tuple[Rule, ...] = (
     device_map_is_one, max_memory_has_device_map, rope_scaling_has_length, probabilities_fit_datasets,
     self_cognition_has_names, sampling_is_possible, new_tokens_are_there, *tuner_rules.QUANTISERS)
 TRAINING: tuple[Rule, ...] = (
-    *tuner_rules.TRAINING, *optimizing.RULES,
+    *tuner_rules.TRAINING, *optimizing.RULES, *packing_rules.RULES,
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, resume_folder_exists, resume_switches_need_resume,
-    deepspeed_is_there, one_way_of_sharding, fsdp_config_is_one, scheduler_kwargs_are_a_map,
+    deepspeed_is_there, one_way_of_sharding, recompute_is_told_once, fsdp_config_is_one, scheduler_kwargs_are_a_map,
     names_of_transformers_exist, reporters_are_installed)
 INFERENCE: tuple[Rule, ...] = (
     adapters_exist, merge_has_adapter, *tuner_rules.INFERENCE, data_args_need_checkpoint, batch_has_rows,

@@ -230,9 +230,11 @@ def attention_fits_the_method(args) -> str | None:
 
 def recomputing_fits_the_method(args) -> str | None:
     method = METHODS.get(args.tuner.tuner_type)
-    if method is None or method.recomputes or not args.train.gradient_checkpointing:
+    typed = ('--gradient_checkpointing true' if args.train.gradient_checkpointing else
+             f'--recompute {args.train.recompute}' if args.train.recompute not in ('auto', 'none') else None)
+    if method is None or method.recomputes or typed is None:
         return None
-    return (f'--gradient_checkpointing true does not work with --tuner_type {args.tuner.tuner_type}: its keys and '
+    return (f'{typed} does not work with --tuner_type {args.tuner.tuner_type}: its keys and '
             'values are in the cache, which is emptied. Leave it out, or use prompt_tuning or p_tuning.')
 
 

@@ -39,11 +39,12 @@ from swift.llm.template.preview import preview
 from swift.llm.template.registry import TEMPLATES
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepBatchSampler, StepPlan
-from swift.trainers.build import build_trainer, wants_recompute
+from swift.trainers.build import build_trainer
 from swift.trainers.checkpointing import checkpoints_of, resumable
 from swift.trainers.deepspeed import deepspeed_config, shards_parameters
 from swift.trainers.optimizers import OptimizerPlan, block_schedule
 from swift.trainers.processes import agree, join_processes, leave_processes, wait_for_all
+from swift.trainers.recompute import wants_recompute
 from swift.tuners.prompts import virtual_tokens
 from swift.utils import env
 from swift.utils.errors import SwiftError, UsageError
@@ -108,15 +109,17 @@ def _train(args: SftArguments | PtArguments) -> TrainResult:
         _check_same_rows(data, resume_from)
         model = adapt(loaded.model, args.tuner, method=args.method, family=loaded.family,
                       rows=_rows_in_order(args, data), resumed=resume_from, checkpoint=loaded.path,
-                      new_tokens=loaded.new_tokens.ids, recompute=wants_recompute(args.train.gradient_checkpointing))
+                      new_tokens=loaded.new_tokens.ids, recompute=wants_recompute(args.train.recompute))
         _check_room(model, data, args.template.max_length)
         decided = _decided(typed, loaded, template, data)
         trainer = build_trainer(
             model, loaded.tokenizer, data.train, data.eval, args.train, run_dir=run_dir, seed=args.run.seed,
             data_seed=args.data.data_seed, mixed_precision=loaded.dtype, padding_free=args.template.padding_free,
+            attention=args.model.attn_impl,
             optimizer_plan=OptimizerPlan(args.train.optim, args.optimizing, args.tuner.lorap_lr_ratio,
                                          args.tuner.lorap_emb_lr),
-            as_it_is=by_unsloth,
+            of_other_library=by_unsloth, max_length=args.template.max_length,
+            may_regroup=args.explicit.isdisjoint(('per_device_train_batch_size', 'gradient_accumulation_steps')),
             step_hook=step_hook(model, args.tuner) or block_schedule(model, args.optimizing, args.run.seed),
             complete_checkpoint=lambda folder: _complete(folder, typed, decided, loaded, template))
         if env.is_main_process():
@@ -253,7 +256,7 @@ class _InOrder(Sequence):
 
 
 def _rows_in_order(args: SftArguments | PtArguments, data: Datasets) -> Rows:
-    """The training rows as the first epoch will see them; a stream has none beforehand."""
+    """The training rows in the order of the first epoch, before they are packed; a stream has none beforehand."""
     if args.data.streaming or data.train is None:
         return ()
     return _InOrder(data.train, StepBatchSampler(len(data.train), StepPlan(1, 1), seed=args.data.data_seed).order())

@@ -43,6 +43,17 @@ def test_infer_needs_no_data():
     ({'dataset': ['swift/self-cognition:zh'], 'model_name': ['x']}, 'needs --model_author'),
     ({'streaming': True}, '--streaming true needs --max_steps'),
     ({'streaming_val_size': 5}, '--streaming_val_size is for --streaming'),
+    ({'packing': True, 'padding_free': False}, '--packing true puts rows into one line, which --padding_free false'),
+    ({'max_tokens_per_batch': 4096, 'padding_free': False}, '--max_tokens_per_batch 4096 puts rows into one line'),
+    ({'packing': True, 'sft_type': 'prefix'}, '--packing true puts rows into one line, and --tuner_type prefix_tuning'),
+    ({'packing': True, 'max_tokens_per_batch': 4096}, '--packing true and --max_tokens_per_batch exclude each other'),
+    ({'batch_size': 2, 'max_tokens_per_batch': 4096}, '--per_device_train_batch_size 2 and --max_tokens_per_batch'),
+    ({'packing_length': 4096}, '--packing_length 4096 is for --packing true'),
+    ({'packing': True, 'max_length': -1}, '--packing true needs --max_length or --packing_length'),
+    ({'packing': True, 'packing_length': 1024}, '--packing_length 1024 is below --max_length 2048'),
+    ({'max_tokens_per_batch': 1024}, '--max_tokens_per_batch 1024 is below --max_length 2048'),
+    ({'max_tokens_per_batch': 1024, 'max_length': -1, 'streaming': True, 'max_steps': 1},
+     '--max_tokens_per_batch 1024 with --streaming true needs --max_length'),
     ({'freeze_parameters_ratio': 0.5}, '--freeze_parameters_ratio is for --tuner_type full'),
     ({'target_modules': []}, '--target_modules is empty'),
     ({'vera_rank': 8}, '--vera_rank is for --tuner_type vera, and --tuner_type is lora'),
@@ -67,6 +78,9 @@ def test_infer_needs_no_data():
     ({'sft_type': 'prompt', 'prompt_tuning_init': 'text'}, 'text needs --prompt_tuning_init_text'),
     ({'sft_type': 'prompt_tuning', 'prompt_tuning_init_text': 'Hi'}, 'and --prompt_tuning_init is sample_vocab'),
     ({'sft_type': 'prefix', 'gradient_checkpointing': True}, 'true does not work with --tuner_type prefix_tuning'),
+    ({'sft_type': 'prefix', 'recompute': 'light'}, '--recompute light does not work with --tuner_type prefix_tuning'),
+    ({'gradient_checkpointing': True, 'recompute': 'none'}, '--gradient_checkpointing true and --recompute none'),
+    ({'gradient_checkpointing': False, 'recompute': 'light'}, '--gradient_checkpointing false and --recompute light'),
     ({'sft_type': 'prefix', 'exclude_modules': ['q_proj']}, '--exclude_modules is about modules with an adapter'),
     ({'sft_type': 'longlora', 'attn_impl': 'eager'}, '--attn_impl eager does not go with --tuner_type longlora'),
     ({'sft_type': 'ptuning', 'fsdp': 'full_shard'}, 'p_tuning needs whole embeddings, which --fsdp does not'),
@@ -106,6 +120,11 @@ def test_infer_needs_no_data():
 def test_broken_rules_of_training_name_the_flag(changes, text):
     (problem,) = _problems(**changes)
     assert text in problem
+
+
+def test_packed_rows_are_not_for_unsloth():
+    problems = _problems(packing=True, tuner_backend='unsloth')
+    assert any("--packing true puts rows into one line, which --tuner_backend unsloth's" in line for line in problems)
 
 
 @pytest.mark.parametrize('changes, text', [

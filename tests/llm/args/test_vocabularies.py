@@ -136,7 +136,7 @@ def test_commas_split_data_sets_unless_a_file_is_called_so(tmp_path):
     (['--sft_type', 'dummy'], "--sft_type dummy: the tuner dummy isn't there yet"),
     (['--check_model_is_latest', 'true'], 'never asked'),
     (['--save_safetensors', 'false'], 'always written as safetensors'),
-    (['--packing'], "isn't there yet"),
+    (['--packing_strategy', 'sequential'], 'packed by their lengths'),
     (['--bf16', 'true'], '--torch_dtype bfloat16'),
     (['--ignore_args_error', 'true'], 'always an error'),
     (['--quant_method', 'awq'], 'recognised by its config.json: give it as --model'),
@@ -150,7 +150,8 @@ def test_refused_with_what_to_do(argv, text):
 
 
 def test_asking_for_what_happens_anyway_is_taken():
-    argv = ['--packing', 'false', '--save_safetensors', 'true', '--check_model_is_latest', 'false', '--tp', '1']
+    argv = ['--use_ray', 'false', '--packing_num_proc', '1', '--save_safetensors', 'true', '--check_model_is_latest',
+            'false', '--tp', '1']
     args, explicit = parse(SftArguments, argv)
     assert args == SftArguments() and explicit == set()
 

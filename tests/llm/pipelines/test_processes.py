@@ -58,6 +58,8 @@ def assert_same_step(one, two, before):
 # batch 2 x 2 processes x accumulation 4 takes 16 rows: the ten come as a partial step, unevenly dealt
 @pytest.mark.parametrize('more', [
     pytest.param({}, id='ddp'),
+    # one packed sequence would hold all rows: they are spread over both processes
+    pytest.param({'max_tokens_per_batch': 2048, 'batch_size': 1}, id='ddp-tokens', marks=pytest.mark.slow),
     pytest.param({'deepspeed': 'default-zero2'}, id='zero2', marks=pytest.mark.slow),
     pytest.param({'deepspeed': 'default-zero3'}, id='zero3', marks=pytest.mark.slow),
     pytest.param({'fsdp': 'full_shard auto_wrap',
@@ -67,8 +69,8 @@ def test_first_step_of_two_processes_is_that_of_one(one_process, tiny_model_dir,
     if 'deepspeed' in more and not available('deepspeed'):
         pytest.skip('deepspeed is not installed: pip install "ms-swift[deepspeed]"')
     rows, one = one_process
-    done = swift_sft(2, **options(tiny_model_dir, rows, tmp_path / 'out', batch_size=2, gradient_accumulation_steps=4,
-                                  **more))
+    more = {'batch_size': 2, 'gradient_accumulation_steps': 4, **more}
+    done = swift_sft(2, **options(tiny_model_dir, rows, tmp_path / 'out', **more))
     assert 'Fused loss head' in done.stderr and 'whole logits' not in done.stderr
     two = load_file(tmp_path / 'out' / 'checkpoint-1' / 'model.safetensors')
     before = load_file(tiny_model_dir / 'model.safetensors')
