@@ -120,7 +120,7 @@ class SwiftTrainer(CheckpointingTrainer):
             batches = [batch for _, batch in zip(range(num_batches), ahead, strict=False)]
         if not batches:
             return [], None
-        tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device)
+        tokens = torch.stack([trained_tokens(batch) for batch in batches]).sum().to(device, non_blocking=True)
         self._meter.add_step(tokens)
         if self._plan.world > 1:
             tokens = self.accelerator.reduce(tokens, reduction='sum')

@@ -122,7 +122,7 @@ def _adamw(optim: str, groups: list[Group], adam: dict[str, Any], seed: int, *,
     if not stochastic and not in_backward and 'torch' in {choose_backend(*one) for one in dtypes}:
         return torch.optim.AdamW(groups, fused=True, **adam)
     if not stochastic and torch.bfloat16 in {dtype for _, dtype in dtypes}:
-        logger.warning('--optim %s rounds bfloat16 weights to nearest, so that steps of under 1/256 of a weight get '
+        logger.warning('--optim %s rounds bfloat16 weights to nearest, so that steps of under 1/512 of a weight get '
                        'lost; --optim adamw_bf16 keeps them in the mean.', optim)
     optimizer = AdamW(groups, state_dtype=state_dtype, stochastic=stochastic, seed=seed, **adam)
     if in_backward:

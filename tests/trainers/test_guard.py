@@ -36,8 +36,8 @@ def trainer_of(tmp_path, optim, max_steps=3, *, in_backward=False, accumulation=
     model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
                                          num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True))
     return SwiftTrainer(model=model, args=TrainingArguments(**arguments), train_dataset=rows(),
-                        plan=StepPlan(2, accumulation), data_seed=0, data_collator=lambda rows: collate(rows, pad_id=2, padding_free=True),
-                        head_takes_positions=True, optimizer_plan=plan)
+                        plan=StepPlan(2, accumulation), data_seed=0, head_takes_positions=True, optimizer_plan=plan,
+                        data_collator=lambda rows: collate(rows, pad_id=2, padding_free=True))
 
 
 def rows():

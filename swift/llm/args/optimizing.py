@@ -34,7 +34,8 @@ class OptimizingArgs(Group):
     galore_proj_type: Literal['std', 'reverse_std', 'left', 'right', 'full'] = opt(
         'std', 'GaLore: side that is projected. std: the one that leaves the smaller state.')
     galore_optim_per_parameter: bool = opt(
-        False, 'The same as --optimizer_in_backward, for GaLore.')
+        False, 'GaLore: step each weight during the backward and drop its gradient at once. Needs one micro-batch a '
+        'step, no clipping and one process.')
     galore_quantization: bool = opt(False, 'Q-GaLore: 8-bit moments, and fewer decompositions where they agree.')
     galore_proj_quant: bool = opt(False, 'Q-GaLore: keep the projection in few bits.')
     galore_proj_bits: int = opt(4, 'Q-GaLore: so many.', unit='bits', at_least=1, at_most=8)

@@ -30,7 +30,7 @@ def _problems(**changes):
     (IN_BACKWARD | {'gradient_accumulation_steps': 2}, 'go with --gradient_accumulation_steps 2; raise'),
     (IN_BACKWARD | {'max_grad_norm': 0.5}, 'does not go with --max_grad_norm 0.5'),
     (IN_BACKWARD | {'torch_dtype': 'float16'}, 'does not go with --torch_dtype float16'),
-    ({'optimizer_in_backward': True, 'optim': 'sgd'}, '--optimizer_in_backward true does not go with --optim sgd; take'),
+    ({'optimizer_in_backward': True, 'optim': 'sgd'}, 'in_backward true does not go with --optim sgd; take'),
     ({'optimizer_in_backward': True, 'fsdp': 'full_shard'}, '--optimizer_in_backward true does not go with --fsdp'),
     ({'optimizer_in_backward': True, 'max_grad_norm': 1.0}, '--optimizer_in_backward true does not go with --max_grad'),
     ({'optim': 'adamw_bf16', 'fsdp': 'full_shard'}, '--optim adamw_bf16 needs whole weights, which --fsdp cuts up'),
