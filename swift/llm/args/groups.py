@@ -468,6 +468,8 @@ class TrainArgs(Group):
                                              'where it gives the loss of the plain way, which is tried.')
     fused_blocks: bool | None = opt(None, 'Compute each decoder block as one operator. Default: where the model has '
                                           'such blocks and it gives what they give, which is tried.')
+    fused_lora: bool | None = opt(None, 'Compute adapters of LoRA by fused operators where blocks are not fused. '
+                                        'Default: on accelerators, where that gives what peft gives, which is tried.')
     offload_activations: bool = opt(False, 'Keep the inputs of blocks in the memory of the host until the backward; '
                                            'with --recompute full and fused blocks, on CUDA.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')
