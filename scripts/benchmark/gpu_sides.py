@@ -222,19 +222,13 @@ def plain(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: lis
 
 # --------------------------------------------------------------------------------------------------------------- swift
 
-class Rows(torch.utils.data.Dataset):
-    """Documents as encoded rows, every token trained."""
+def encoded_rows(lengths: list[int]) -> Any:
+    """Documents as the data set that ``swift sft`` reads, every token trained."""
+    from swift.llm.dataset.encoded import EncodedDataset, MemoryStore
 
-    def __init__(self, lengths: list[int]) -> None:
-        self.lengths = np.array(lengths)
-        self._ids = [np.array(ids, dtype=np.int32) for ids in documents(lengths)]
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        ids = self._ids[number]
-        return {'input_ids': ids, 'weights': np.ones(len(ids), dtype=np.float32)}
+    rows = [{'input_ids': np.array(ids, dtype=np.int32), 'weights': np.ones(len(ids), dtype=np.float32)}
+            for ids in documents(lengths)]
+    return EncodedDataset([MemoryStore(rows)], np.zeros(len(rows), dtype=np.int64), np.arange(len(rows)))
 
 
 class Marks(TrainerCallback):
@@ -329,8 +323,8 @@ def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: lis
     try:
         with tempfile.TemporaryDirectory() as folder:
             flags = swift_flags(recipe, options, lengths, probe.length.steps, folder)
-            trainer = trainer_of(flags, lambda attention: random_model(recipe, attention), Rows(lengths), None,
-                                 _tokenizer(), Path(folder))
+            trainer = trainer_of(flags, lambda attention: random_model(recipe, attention), encoded_rows(lengths),
+                                 None, _tokenizer(), Path(folder))
             micro_batches: list[int] = []
             together = trainer.data_collator
 
