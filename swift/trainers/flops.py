@@ -182,11 +182,11 @@ def _experts(root: nn.Module, name: str) -> int:
 
 
 def _attention(values: dict[str, Any], lowest: float) -> tuple[AttentionWork, ...]:
-    if not values.get('num_attention_heads'):
-        return ()
-    layers = values['num_hidden_layers']
+    layers, heads = values.get('num_hidden_layers'), values.get('num_attention_heads')
+    if not isinstance(layers, int) or not isinstance(heads, int) or not isinstance(values.get('hidden_size'), int):
+        return ()  # no attention, or a configuration of another kind: its attention counts nothing
     d_qk, d_v = head_dims(values)
-    pair = 2.0 * values['num_attention_heads'] * (d_qk + d_v)
+    pair = 2.0 * heads * (d_qk + d_v)
     total: Counter[int | None] = Counter()
     again: Counter[int | None] = Counter()
     for layer, kind in enumerate(values.get('layer_types') or [None] * layers):

@@ -125,6 +125,15 @@ def test_only_active_experts_count(monkeypatch):
     assert token_work(model) is None
 
 
+def test_experts_as_torch_counts_them():
+    config = MixtralConfig(**TINY, num_local_experts=8, num_experts_per_tok=2)
+    model = AutoModelForCausalLM.from_config(config, experts_implementation='eager')  # others torch does not count
+    work = token_work(model)
+    model.get_input_embeddings().requires_grad_(False)
+    linear, _ = counted(model, torch.randint(96, (2, 10)), embeddings_need_gradient=True)
+    assert (work.linear + work.head) * 20 == linear
+
+
 def test_experts_in_a_list_of_modules():
     model = AutoModelForCausalLM.from_config(LlamaConfig(**TINY, num_experts_per_tok=1))
     before = token_work(model).linear
@@ -137,6 +146,7 @@ def test_layers_that_are_no_linear_and_models_without_attention():
     work = token_work(on_meta(GPT2Config(vocab_size=96, n_embd=32, n_layer=2, n_head=4)))
     assert work.linear == 6 * 2 * 12 * 32 * 32 and work.head == 6 * 96 * 32
     assert work.attention[0].total == 2 * 3 * 4 * 32
+    assert flops._attention({'num_attention_heads': 4, 'hidden_size': 32}, -1) == ()  # says no number of layers
     assert token_work(on_meta(MambaConfig(vocab_size=96, hidden_size=32, num_hidden_layers=2))).attention == ()
 
 
