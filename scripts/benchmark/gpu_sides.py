@@ -289,8 +289,8 @@ def swift_flags(recipe: Recipe, options: Mapping[str, str], lengths: list[int], 
 
 
 def trainer_of(flags: list[str], make_model: Callable[[str | None], torch.nn.Module], rows: Any, eval_rows: Any,
-               tokenizer: Any, run_dir: Path) -> tuple[Any, Any]:
-    """Arguments and trainer of a command line, as ``swift sft`` makes them.
+               tokenizer: Any, run_dir: Path) -> Any:
+    """The trainer of a command line, as ``swift sft`` makes it.
 
     Args:
         make_model: from the attention implementation that was chosen to a model on its device.
@@ -309,7 +309,7 @@ def trainer_of(flags: list[str], make_model: Callable[[str | None], torch.nn.Mod
     torch.manual_seed(args.run.seed)
     model = adapt(model, args.tuner, method=args.method,
                   recompute=wants_recompute(args.train.recompute))
-    return args, build_trainer(
+    return build_trainer(
         model, tokenizer, rows, eval_rows, args.train, run_dir=run_dir, seed=args.run.seed,
         data_seed=args.data.data_seed, mixed_precision=dtype, padding_free=args.template.padding_free,
         attention=args.model.attn_impl, max_length=args.template.max_length,
@@ -329,8 +329,8 @@ def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: lis
     try:
         with tempfile.TemporaryDirectory() as folder:
             flags = swift_flags(recipe, options, lengths, probe.length.steps, folder)
-            args, trainer = trainer_of(flags, lambda attention: random_model(recipe, attention), Rows(lengths), None,
-                                       _tokenizer(), Path(folder))
+            trainer = trainer_of(flags, lambda attention: random_model(recipe, attention), Rows(lengths), None,
+                                 _tokenizer(), Path(folder))
             micro_batches: list[int] = []
             together = trainer.data_collator
 
@@ -342,7 +342,7 @@ def swift(recipe: Recipe, options: Mapping[str, str], probe: Probe, lengths: lis
             trainer.data_collator = collate
             trainer.add_callback(Marks(probe))
             trainer.train()
-        parts = args.train.gradient_accumulation_steps
+        parts = trainer.args.gradient_accumulation_steps  # as it was cut: not always as typed
         probe.tokens = [sum(micro_batches[n:n + parts]) for n in range(0, len(micro_batches), parts)]
         probe.losses = [row['loss'] for row in trainer.state.log_history if 'loss' in row]
         return {'command': 'swift sft ' + ' '.join(flags), 'says': said.lines}

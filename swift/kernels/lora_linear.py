@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -102,12 +104,11 @@ def lora_linear(x: torch.Tensor, layers: Sequence[Layer], *, backend: Backend | 
                    for members, rank, p in _grouped(tuple(parts)))
     plan = _Plan(dtype, tuple(None if isinstance(layer.weight, torch.Tensor) else layer.weight for layer in layers),
                  tuple(parts), groups, backend, torch.is_grad_enabled())
-    with torch.autocast(device, enabled=False):
+    with _without_autocast(device):
         return list(_LoraLinear.apply(plan, x, *bases, *adapters))
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """An adapter without its tensors."""
 
     layer: int
@@ -116,8 +117,7 @@ class _Part:
     p: float
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(NamedTuple):
     """Adapters that pass over x together."""
 
     members: tuple[int, ...]  # places among all adapters
@@ -125,8 +125,7 @@ class _Group:
     drop: Drop | None
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     dtype: torch.dtype
     dense: tuple[Dense | None, ...]  # for each layer
     parts: tuple[_Part, ...]
@@ -151,8 +150,12 @@ def _grouped(parts: tuple[_Part, ...]) -> list[tuple[tuple[int, ...], int, float
 def _check_dtypes(x: torch.Tensor, tensors: list[torch.Tensor | None]) -> None:
     for tensor in tensors:
         if tensor is not None and tensor.dtype != x.dtype:
-            raise ValueError(f'x is {x.dtype} and a tensor of a layer {tensor.dtype}; without autocast they must be the '
-                             'same.')
+            raise ValueError(f'x is {x.dtype} and a tensor of a layer {tensor.dtype}; without autocast they must be '
+                             'the same.')
+
+
+def _without_autocast(device: str) -> AbstractContextManager:
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -165,11 +168,13 @@ class _LoraLinear(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1]).to(plan.dtype)  # (N, D)
         lows = [down(rows, _joined(plan, group, tensors[first::2]), groups=len(group.members), drop=group.drop,
                      backend=plan.backend) for group in plan.groups]  # xA, (N, G * r)
-        outputs = [_base(plan, layer, rows, *tensors[3 * layer:3 * layer + 3]) for layer in range(len(plan.dense))]
+        outputs = [_base(plan, layer, x.shape, rows, *tensors[3 * layer:3 * layer + 3])
+                   for layer in range(len(plan.dense))]
         for group, low in zip(plan.groups, lows, strict=True):
             for place, index in enumerate(group.members):
                 part, b = plan.parts[index], tensors[first + 2 * index + 1].to(plan.dtype)
-                outputs[part.layer].addmm_(_slice(low, group, place, part), b.t(), alpha=part.scaling)
+                y = outputs[part.layer]
+                y.view(-1, y.shape[-1]).addmm_(_slice(low, group, place, part), b.t(), alpha=part.scaling)
         if plan.with_gradient:
             needs = ctx.needs_input_grad[2:]
             needs_rows = any(needs[:first:3]) or any(needs[first::2])
@@ -179,7 +184,7 @@ class _LoraLinear(torch.autograd.Function):
         ctx.plan, ctx.shape, ctx.device = plan, x.shape, x.device.type
         ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in (x, *tensors)]
         ctx.set_materialize_grads(False)
-        return tuple(y.view(*x.shape[:-1], y.shape[-1]) for y in outputs)
+        return tuple(outputs)  # none is a view: a model may scale its queries in place
 
     @staticmethod
     @once_differentiable
@@ -191,7 +196,7 @@ class _LoraLinear(torch.autograd.Function):
                                    saved[len(plan.groups) + layers:])
         needs_x, *needs = ctx.needs_input_grad[1:]
         grads: list[torch.Tensor | None] = [None] * len(needs)
-        with torch.autocast(ctx.device, enabled=False):
+        with _without_autocast(ctx.device):
             dys = [None if dy is None else dy.reshape(-1, dy.shape[-1]).to(plan.dtype) for dy in above]
             dx = _through_weights(plan, weights, dys) if needs_x else None
             for layer, dy in enumerate(dys):
@@ -221,22 +226,28 @@ class _LoraLinear(torch.autograd.Function):
                         db = b_grad(dys[part.layer], _slice(xa, group, place, part),
                                     torch.promote_types(plan.dtype, torch.float32))
                         grads[first + 2 * index + 1] = db.mul_(part.scaling)
-                if dx is None and needs_x:
-                    dx = low.new_zeros(low.shape[0], a.shape[1])
-                if dx is not None:
-                    up_grad(low, a, dx, groups=len(group.members), drop=group.drop, backend=plan.backend)
+                if needs_x:
+                    begins = dx is None
+                    dx = low.new_empty(low.shape[0], a.shape[1]) if begins else dx
+                    up_grad(low, a, dx, groups=len(group.members), drop=group.drop, overwrite=begins,
+                            backend=plan.backend)
         dx = None if dx is None else dx.view(ctx.shape)
         return None, *(None if grad is None else grad.to(dtype)
                        for grad, dtype in zip((dx, *grads), ctx.dtypes, strict=True))
 
 
-def _base(plan: _Plan, layer: int, rows: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None,
-          output: torch.Tensor | None) -> torch.Tensor:
-    """[N, out] that may be written to."""
+def _base(plan: _Plan, layer: int, shape: torch.Size, rows: torch.Tensor, weight: torch.Tensor | None,
+          bias: torch.Tensor | None, output: torch.Tensor | None) -> torch.Tensor:
+    """[..., out], contiguous, that may be written to and is a view of nothing; ``shape`` is that of the input."""
     if output is not None:
-        return output.reshape(-1, output.shape[-1]).to(plan.dtype, copy=True)
+        return output.to(plan.dtype, copy=True, memory_format=torch.contiguous_format)
     w = plan.dense[layer](plan.dtype) if weight is None else weight.to(plan.dtype)
-    return F.linear(rows, w, None if bias is None else bias.to(plan.dtype))
+    y = rows.new_empty(*shape[:-1], w.shape[0])
+    if bias is None:
+        torch.mm(rows, w.t(), out=y.view(-1, w.shape[0]))
+    else:
+        torch.addmm(bias.to(plan.dtype), rows, w.t(), out=y.view(-1, w.shape[0]))
+    return y
 
 
 def _through_weights(plan: _Plan, weights: Sequence[torch.Tensor | None],

@@ -94,7 +94,7 @@ def disagreement(model: nn.Module, head: FusedHead, *, with_gradient: bool) -> s
     """
     was_training = model.training
     model.eval()
-    batch = {name: tensor.to(head.weight.device) for name, tensor in _few_tokens(head.out_features).items()}
+    batch = {name: tensor.to(head.weight.device) for name, tensor in few_tokens(head.out_features).items()}
     try:
         with torch.set_grad_enabled(with_gradient):
             plain, fused = (_loss_and_gradient(model, head, batch, fused) for fused in (False, True))
@@ -109,7 +109,8 @@ def disagreement(model: nn.Module, head: FusedHead, *, with_gradient: bool) -> s
     return None
 
 
-def _few_tokens(vocabulary: int) -> dict[str, torch.Tensor]:
+def few_tokens(vocabulary: int) -> dict[str, torch.Tensor]:
+    """Two short rows for a trial, of ids that every vocabulary has."""
     generator = np.random.default_rng(0)
     ids = generator.integers(min(10, vocabulary // 2), min(60, vocabulary), (2, 12))
     rows = [{'input_ids': row, 'weights': (np.arange(12) % 3 > 0).astype(np.float32)} for row in ids]

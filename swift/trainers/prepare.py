@@ -19,6 +19,7 @@ from swift.llm.args.packing_rules import packs
 from swift.trainers.apart import OneLine, share_a_line
 from swift.trainers.batching import forward_takes, is_spread
 from swift.trainers.blocks import fuse_blocks
+from swift.trainers.fast_lora import fuse_adapters
 from swift.trainers.head import fuse_head
 from swift.trainers.recompute import Known, decide_recompute, rows_of_a_line, tokens_per_micro_batch, wants_recompute
 from swift.tuners.api import base_model
@@ -83,6 +84,10 @@ def prepare(model: nn.Module, train: TrainArgs, rows: Dataset, *, padding_free: 
     fused = fuse_head(bare, train.fused_loss_head, sharded=sharded)
     documents = line is not None and line.documents
     blocks = fuse_blocks(bare, train.fused_blocks, sharded=sharded) if documents else None
+    # beside fused blocks there is nothing to win, and on a CPU its Python costs more than it saves
+    adapters = None
+    if blocks is None and (train.fused_lora or device.type != 'cpu'):
+        adapters = fuse_adapters(bare, train.fused_lora, mixed_precision=dtype, sharded=sharded)
     known = Known(model, optim, device, dtype, sharded=sharded, fused_head=fused is not None, gradients=gradients,
                   block_kernel=blocks is not None)
     if may_regroup and line is not None:
@@ -100,7 +105,8 @@ def prepare(model: nn.Module, train: TrainArgs, rows: Dataset, *, padding_free: 
             enable_recompute(bare)
     kernels = (
         'loss head of the model' if fused is None else f'fused loss head ({choose_backend(device, dtype)})',
-        'blocks of the model' if blocks is None else 'fused blocks', f'attention {bare.config._attn_implementation}',
+        'blocks of the model' if blocks is None else 'fused blocks',
+        *(() if adapters is None else ('fused LoRA',)), f'attention {bare.config._attn_implementation}',
         f'optimizer {optim}', f'recompute {recompute}', f'batches {"padded" if line is None else "padding-free"}')
     return Running(
         train, line is not None, documents, None if prompted(model) is None else logits_in_front(model),

@@ -93,3 +93,17 @@ def test_the_plain_mask_is_the_same_each_time_and_another_for_another_seed():
     assert torch.equal(one, plain_keep_mask(5, 30, 40, 1, 0.5, cpu))
     assert not torch.equal(one, plain_keep_mask(6, 30, 40, 1, 0.5, cpu))
     assert not torch.equal(one, plain_keep_mask(5, 30, 40, 2, 0.5, cpu))
+
+
+def test_the_four_elements_of_one_draw_of_the_plain_mask_are_independent():
+    """Each keeps its chance, and is told nothing by those beside it; sizes that four doesn't divide are filled too."""
+    p, rows, columns = 0.05, 401, 501
+    dropped = (~plain_keep_mask(7, rows, columns, 0, p, torch.device('cpu'))).double().flatten() - p
+    deviation = (p * (1 - p)) ** 0.5
+    for lane in range(4):
+        assert abs(dropped[lane::4].mean()) < 5 * deviation / (rows * columns / 4) ** 0.5
+    for distance in (1, 2, 3, 4, columns):
+        together = (dropped[:-distance] * dropped[distance:]).mean() / deviation ** 2
+        assert abs(together) < 5 / (rows * columns) ** 0.5
+    assert not plain_keep_mask(7, 30, 40, 0, 1 - 1e-9, torch.device('cpu')).float().mean() > 0.01
+    assert plain_keep_mask(7, 30, 40, 0, 1e-9, torch.device('cpu')).all()

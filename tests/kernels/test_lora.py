@@ -75,6 +75,15 @@ def test_rows_may_be_further_apart(drop):
         assert_near(one, other, 1e-5)
 
 
+@pytest.mark.parametrize('drop', [None, DROP], ids=['none', 'p'])
+def test_what_dx_holds_may_be_overwritten(drop):
+    x, a, low, dx = given(9, 20, 4, 2)
+    expected = by_formula(x, a, low, torch.zeros_like(dx), masks_of(drop, 9, 20, 2))[1]
+    dx.fill_(float('nan'))
+    up_grad(low, a, dx, groups=2, drop=drop, overwrite=True)
+    assert_near(dx, expected, 1e-5)
+
+
 def test_the_gradient_of_b_is_the_sum_over_tokens_in_float32():
     dy, xa = torch.randn(50, 12).bfloat16(), torch.randn(50, 4).bfloat16()
     found = b_grad(dy, xa)

@@ -124,6 +124,19 @@ def test_no_tokens_and_no_adapters():
     assert torch.equal(y, x @ w.t())
 
 
+def test_outputs_may_be_changed_in_place_and_inputs_may_have_any_layout():
+    tensors = group_of_three(torch.float32)
+    expected = [y * 0.5 for y in apply_group(tensors)]
+    ours = [y.mul_(0.5) for y in apply_group(tensors)]
+    for one, other in zip(ours, expected, strict=True):
+        assert torch.equal(one, other)
+    sum(y.sum() for y in ours).backward()
+    tensors['x'] = tensors['x'].detach().transpose(0, 1).contiguous().transpose(0, 1)
+    tensors['given'] = tensors['given'].detach().transpose(0, 1).contiguous().transpose(0, 1)
+    for one, other in zip(apply_group(tensors), expected, strict=True):
+        assert_near(one, other * 2)
+
+
 def test_a_second_derivative_is_refused():
     tensors = group_of_three()
     grad, = torch.autograd.grad(apply_group(tensors)[0].square().sum(), tensors['x'], create_graph=True)
@@ -243,6 +256,13 @@ def test_under_autocast_adapters_in_float32_get_gradients_in_float32(base, dtype
     layer = peft_layer(adapters=2)
     layer.base_layer.to(base)
     compare_with_peft(layer, dtype, autocast=True)
+
+
+def test_autocast_leaves_float64_alone_as_torch_does():
+    tensors = group_of_three()
+    expected = apply_group(tensors)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert all(torch.equal(one, other) for one, other in zip(apply_group(tensors), expected, strict=True))
 
 
 def test_under_autocast_gradients_are_nearer_to_those_in_float32_than_pefts():

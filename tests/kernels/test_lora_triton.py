@@ -64,6 +64,14 @@ def test_parts_of_the_tokens_are_summed(monkeypatch):
     compare(200, 30, 4, 2)
 
 
+def test_what_dx_holds_may_be_overwritten():
+    _, a, low, dx = given(5, 70, 4, 3)
+    expected = by_formula(torch.zeros_like(dx), a, low, torch.zeros_like(dx), kept(5, 70, 3))[1]
+    dx = torch.full_like(dx, float('nan')).to(DEVICE)
+    up_grad(low.to(DEVICE), a.to(DEVICE), dx, groups=3, drop=DROP, overwrite=True, backend='triton')
+    assert_near(dx.cpu(), expected, 1e-5)
+
+
 def test_rows_may_be_further_apart():
     x, a, low, dx = given(5, 20, 4, 2)
     expected = by_formula(x, a, low, dx, kept(5, 20, 2))
@@ -89,8 +97,8 @@ def test_check_finds_nothing_wrong_here_and_what_is_wrong_elsewhere(monkeypatch)
     assert check(DEVICE, torch.float32) is None
     right = lora_triton.triton_up_grad
 
-    def without_scale(low, a, dx, groups, drop):
-        right(low * (1 - drop.p), a, dx, groups, drop)
+    def without_scale(low, a, dx, groups, drop, overwrite):
+        right(low * (1 - drop.p), a, dx, groups, drop, overwrite)
 
     with monkeypatch.context() as patch:
         patch.setattr(lora_triton, 'triton_up_grad', without_scale)
@@ -126,7 +134,7 @@ def compiled(kernel, dtype, groups, rank, **more):
 
 for dtype, groups, rank in CASES:
     compiled(lora_triton._down, dtype, groups, rank)
-    compiled(lora_triton._up_grad, dtype, groups, rank)
+    compiled(lora_triton._up_grad, dtype, groups, rank, OVERWRITE=False)
     compiled(lora_triton._a_grad, dtype, groups, rank, PART=1024)
 print('all compiled')
 '''

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, TrainingArguments
 from swift.llm.template.collate import collate
 from swift.trainers.base import SwiftTrainer
 from swift.trainers.batching import StepPlan
-from swift.trainers.prepare import enable_recompute
 from swift.trainers.head import fuse_head
+from swift.trainers.prepare import enable_recompute
 
 
 class Rows(torch.utils.data.Dataset):

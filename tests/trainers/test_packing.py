@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swift.trainers.batching import StepPlan
-from swift.trainers.packing import PackedSampler, PackedStream, best_fit_decreasing, packed, spread, tokens_of
+from swift.trainers.packing import PackedSampler, PackedStream, best_fit_decreasing, deal, packed, spread, tokens_of
 from swift.utils.errors import UsageError
 
 
@@ -122,6 +122,12 @@ def test_ranks_take_equally_many_tokens(world):
     assert ((tokens.max(0) - tokens.min(0)) / tokens.max(0))[:-2].max() < 0.005, 'and in a micro-batch'
 
 
+def test_uneven_units_are_dealt_forth_and_back():
+    tokens = np.array([1, 80, 2, 70, 3, 60, 4, 50])
+    ranks = [tokens[deal(tokens, StepPlan(1, 4, rank, 2))].tolist() for rank in (0, 1)]
+    assert ranks == [[80, 50, 4, 1], [70, 60, 3, 2]]
+
+
 def test_the_rows_of_the_last_step_are_spread_over_the_ranks():
     lengths = np.full(9, 10)
     ranks = of_all_ranks(lengths, batch_size=1, accumulation=2, world=4, pack_length=30)
@@ -204,6 +210,12 @@ def test_ranks_of_a_stream_share_it_evenly_and_agree_on_steps():
 
 def test_a_stream_without_rows_ends():
     assert of_stream(0, 5) == []
+
+
+def test_small_windows_of_a_stream_are_filled_up_by_the_next():
+    rows = ({'input_ids': np.zeros(length)} for length in chat_lengths(3000, longest=300))
+    filled = [tokens_of(b) for b in packed(rows, 1000, seed=0, window=4000)]
+    assert np.mean(filled) > 0.95 * 1000, '0.83 when nothing is held back'
 
 
 def test_every_row_of_a_stream_that_ends_is_in_one_bin():

@@ -30,8 +30,9 @@ class ModelArgs(Group):
     model_revision: str | None = opt(None, 'Branch, tag or commit on the hub; default: the main branch.')
     torch_dtype: Literal['auto', 'bfloat16', 'float16', 'float32'] = opt(
         'auto', 'Type of the weights. auto: what the device supports best (float32 on a CPU).')
-    attn_impl: Literal['auto', 'sdpa', 'eager', 'flash_attention_2', 'flash_attention_3'] = opt(
-        'auto', 'Attention implementation. auto: the fastest one that the device has.')
+    attn_impl: Literal['auto', 'sdpa', 'eager', 'flex_attention', 'flash_attention_2', 'flash_attention_3'] = opt(
+        'auto', 'Attention implementation. auto: the fastest one that the device has; rows that share a line in '
+        'training then attend each for itself. sdpa and eager: those of transformers, with a mask of the whole line.')
     device_map: str | None = opt(
         None, 'Where layers go: auto, cpu, cuda:0, a JSON map, or the path of a JSON file. Default: one device a '
         'process; several visible GPUs in one process share the layers.')
@@ -467,6 +468,8 @@ class TrainArgs(Group):
                                              'where it gives the loss of the plain way, which is tried.')
     fused_blocks: bool | None = opt(None, 'Compute each decoder block as one operator. Default: where the model has '
                                           'such blocks and it gives what they give, which is tried.')
+    fused_lora: bool | None = opt(None, 'Compute adapters of LoRA by fused operators where blocks are not fused. '
+                                        'Default: on accelerators, where that gives what peft gives, which is tried.')
     offload_activations: bool = opt(False, 'Keep the inputs of blocks in the memory of the host until the backward; '
                                            'with --recompute full and fused blocks, on CUDA.')
     deepspeed: str | None = opt(None, 'zero1, zero2, zero3, zero2_offload, zero3_offload, a JSON file, or JSON text.')

@@ -57,15 +57,14 @@ def choose_attention(name: str) -> str | None:
 
     Raises:
         MissingExtraError: a flash-attention package was asked for and is not installed.
-        UsageError: flash attention was asked for on a CPU.
+        UsageError: flash or flex attention was asked for on a CPU.
     """
     if name == 'auto':
         return None
+    if name in (*_FLASH_PACKAGES, 'flex_attention') and accelerator_kind() is None:
+        raise UsageError(f'--attn_impl {name} runs on an accelerator, and there is none here. Use --attn_impl sdpa.')
     if name in _FLASH_PACKAGES:
         module, package = _FLASH_PACKAGES[name]
-        if accelerator_kind() is None:
-            raise UsageError(f'--attn_impl {name} runs on an accelerator, and there is none here. '
-                             'Use --attn_impl sdpa.')
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(f'--attn_impl {name} needs the package {package!r}, which is not installed. '
                                     f'Install it with: pip install {package}   or use --attn_impl sdpa.')

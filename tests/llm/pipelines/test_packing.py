@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from swift.llm.pipelines.sft import sft_main
+from swift.trainers.apart import OneLine
 from swift.trainers.base import SwiftTrainer
 from swift.utils.errors import SwiftError, UsageError
 
@@ -67,8 +68,9 @@ def test_evaluation_of_packed_rows_is_that_of_rows(tiny_model_dir, rows_file, tm
 
 @pytest.mark.parametrize('way', WAYS)
 def test_a_model_in_which_rows_see_each_other_refuses(tiny_model_dir, rows_file, tmp_path, monkeypatch, way):
-    monkeypatch.setattr('swift.trainers.build.keeps_rows_apart', lambda model: False)
-    with pytest.raises(UsageError, match=rf'--{way} .* puts rows into one line.*would see each other in this model'):
+    refused = OneLine(documents=False, problem='its layers carry state from row to row')
+    monkeypatch.setattr('swift.trainers.prepare.share_a_line', lambda model, **how: refused)
+    with pytest.raises(UsageError, match=rf'--{way} .* puts rows into one line.*: its layers carry state'):
         sft_main(options(tiny_model_dir, rows_file, tmp_path, **WAYS[way]))
 
 
@@ -81,7 +83,6 @@ def test_a_row_that_does_not_fit_is_told(tiny_model_dir, rows_file, tmp_path):
 def test_no_thread_is_left_where_training_stops(tiny_model_dir, rows_file, tmp_path, monkeypatch, stops):
     def stop(self, *args, **kwargs):
         assert [thread for thread in threading.enumerate() if thread.name == 'swift-prefetch']
-        assert self.waited_seconds > 0
         raise stops
 
     monkeypatch.setattr(SwiftTrainer, 'compute_loss', stop)
