@@ -23,7 +23,7 @@ FILES = ROOT / 'requirements'
 OPTIONAL = {'modelscope': 'llm', 'matplotlib': 'llm', 'tensorboard': 'llm', 'deepspeed': 'deepspeed', 'gguf': 'demo',
             'datasketch': 'data'}
 # what is installed by itself: peft imports hqq at every start where it is there, for seconds; triton comes with torch
-ALONE = {'hqq', 'triton', 'unsloth'}
+ALONE = {'flash-attn', 'flash-attn-interface', 'hqq', 'triton', 'unsloth'}
 NAMES = {'yaml': 'pyyaml', 'huggingface_hub': 'huggingface-hub', 'PIL': 'pillow'}
 
 

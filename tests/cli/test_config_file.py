@@ -79,9 +79,9 @@ def test_broken_json_names_its_line(write):
 
 
 def test_refused_names_are_refused_from_a_file_too(write):
-    with pytest.raises(UsageError, match="packing isn't there yet"):
-        _parsed([write('packing: true\n')])
-    assert _parsed([write('packing: false\n')]).explicit == frozenset()
+    with pytest.raises(UsageError, match="Liger kernels aren't there yet"):
+        _parsed([write('use_liger: true\n')])
+    assert _parsed([write('use_liger: false\n')]).explicit == frozenset()
 
 
 @pytest.mark.parametrize('argv, message', [
