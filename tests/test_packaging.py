@@ -21,8 +21,9 @@ FILES = ROOT / 'requirements'
 
 # what a module of the project may import that the core does not bring, and who brings it
 OPTIONAL = {'modelscope': 'llm', 'matplotlib': 'llm', 'tensorboard': 'llm', 'deepspeed': 'deepspeed', 'gguf': 'demo',
-            'datasketch': 'data'}
-# what is installed by itself: peft imports hqq at every start where it is there, for seconds; triton comes with torch
+            'datasketch': 'data', 'bitsandbytes': 'quant'}
+# what is installed by itself: peft imports hqq at every start where it is there, for seconds; triton comes with torch,
+# flash-attn needs a compiler for CUDA
 ALONE = {'flash-attn', 'flash-attn-interface', 'hqq', 'triton', 'unsloth'}
 NAMES = {'yaml': 'pyyaml', 'huggingface_hub': 'huggingface-hub', 'PIL': 'pillow'}
 
