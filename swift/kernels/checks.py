@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from swift.kernels import adamw, gated, lora, loss_head, norm, rotary
+from swift.kernels import adamw, check_block, gated, lora, loss_head, norm, rotary
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 """Largest difference from the result in float64, as a share of its largest number."""
@@ -77,8 +77,20 @@ def disagreement(found: dict[str, torch.Tensor], expected: list[torch.Tensor], d
     return None
 
 
+def check_attention(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Attention over documents."""
+    return disagreement(*check_block.attention(device, dtype), dtype)
+
+
+def check_fused_block(device: torch.device, dtype: torch.dtype) -> str | None:
+    """A decoder block with adapters."""
+    return disagreement(*check_block.block(device, dtype), dtype)
+
+
 CHECKS: tuple[Check, ...] = (
     Check('loss head', check_linear_nll),
+    Check('attention over documents', check_attention),
+    Check('fused block', check_fused_block),
     Check('loss head, Triton pass', loss_head.check, devices=('cuda',)),
     Check('norm', norm.check, devices=('cuda',)),
     Check('gated activation', gated.check, devices=('cuda',)),
