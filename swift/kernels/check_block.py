@@ -64,8 +64,8 @@ def block(device: torch.device, dtype: torch.dtype) -> tuple[dict[str, torch.Ten
     wanted = torch.autograd.grad(expected, plain, dy.double())
 
     def group(*names: str, extend: bool) -> LinearGroup:
-        return LinearGroup([Member(layers[name][0], None, Adapter(*layers[name][1:], _SCALING, 0.0), shapes[name])
-                            for name in names], dtype=dtype, extend=extend)
+        return LinearGroup([Member(layers[name][0], None, Adapter(*layers[name][1:], _SCALING, 0.0))
+                            for name in names], extend=extend)
 
     made = DecoderBlock(BlockSpec(_HEADS, _KV_HEADS, _SIZE, 1e-6), Norms(*norms), group('q', 'k', 'v', extend=True),
                         group('o', extend=False), group('gate', 'up', extend=True), group('down', extend=False))

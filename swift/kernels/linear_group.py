@@ -26,7 +26,7 @@ NeMo add B's product into the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,10 +36,6 @@ from swift.kernels.lora import Drop, a_grad, b_grad, down, up_grad
 from swift.kernels.small_copies import Copy
 
 _ALIGNED = 8  # elements of 16 bits in the 16 bytes that matmuls want rows to begin at
-
-Unpack = Callable[[torch.Tensor], None]
-"""Writes a quantised weight, de-quantised, into a matrix [outputs, inputs]."""
-
 
 @dataclass(frozen=True)
 class Adapter:
@@ -56,18 +52,14 @@ class Member:
     """One of the layers.
 
     Attributes:
-        weight: [outputs, inputs]; of a quantised layer its packed parameter, which is never trained.
+        weight: [outputs, inputs].
         bias: [outputs] or None.
         adapter: or None.
-        shape: (outputs, inputs).
-        unpack: for a quantised layer.
     """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
     adapter: Adapter | None
-    shape: tuple[int, int]
-    unpack: Unpack | None = None
 
     def parameters(self) -> list[nn.Parameter | None]:
         adapter = self.adapter
@@ -78,18 +70,15 @@ class LinearGroup:
     """See the top of the file.
 
     Args:
-        members: layers with the same inputs; all quantised or none; adapters with the same dropout.
-        dtype: what is computed in; that of weights that are not quantised.
+        members: layers with the same inputs, weights of one dtype, and adapters with the same dropout.
         extend: adapters ride along in further columns; the input comes in :meth:`buffer`.
-        scratch: for quantised members: gives a matrix [O, D] that many groups share.
     """
 
-    def __init__(self, members: Sequence[Member], *, dtype: torch.dtype, extend: bool,
-                 scratch: Callable[[int, int], torch.Tensor] | None = None) -> None:
+    def __init__(self, members: Sequence[Member], *, extend: bool) -> None:
         self.members = tuple(members)
-        self.dtype = dtype
-        self.inputs = members[0].shape[1]
-        self._outputs = [member.shape[0] for member in members]
+        self.dtype = members[0].weight.dtype
+        self.inputs = members[0].weight.shape[1]
+        self._outputs = [member.weight.shape[0] for member in members]
         self._ends = [sum(self._outputs[:i + 1]) for i in range(len(members))]
         self._adapted = [(i, member.adapter) for i, member in enumerate(members) if member.adapter is not None]
         largest = max((adapter.a.shape[0] for _, adapter in self._adapted), default=0)
@@ -98,28 +87,22 @@ class LinearGroup:
         self.dropout = self._adapted[0][1].dropout if self._adapted else 0.0
         scalings = [adapter.scaling for _, adapter in self._adapted]
         self._scaling: float | torch.Tensor = scalings[0] if len(set(scalings)) == 1 else torch.tensor(
-            scalings, dtype=dtype, device=members[0].weight.device).repeat_interleave(self.rank)
-        self.quantised = members[0].unpack is not None
-        self._scratch = scratch
+            scalings, dtype=self.dtype, device=members[0].weight.device).repeat_interleave(self.rank)
         self.columns = self.groups * self.rank  # E
-        self.extends = extend and self.columns > 0 and not self.quantised
+        self.extends = extend and self.columns > 0
         self._pack()
 
     def _pack(self) -> None:
         """Bring the weights of the members into one matrix; each stays the parameter it is, as a view."""
-        first, outputs = self.members[0], self._ends[-1]
-        device = first.weight.device
-        self._matrix: torch.Tensor | None = None
-        if not self.quantised:
-            if len(self.members) == 1 and not self.extends:
-                self._matrix = None  # the weight itself, which an optimizer or a checkpoint may replace
-            else:
-                self._matrix = torch.zeros(outputs, self.inputs + (self.columns if self.extends else 0),
-                                           dtype=self.dtype, device=device)
-                for rows, member in self._rows():
-                    view = self._matrix[rows, :self.inputs]
-                    view.copy_(member.weight.detach())
-                    member.weight.data = view
+        outputs, device = self._ends[-1], self.members[0].weight.device
+        self._matrix: torch.Tensor | None = None  # of one layer alone its weight, whatever takes its place
+        if len(self.members) > 1 or self.extends:
+            self._matrix = torch.zeros(outputs, self.inputs + (self.columns if self.extends else 0), dtype=self.dtype,
+                                       device=device)
+            for rows, member in self._rows():
+                view = self._matrix[rows, :self.inputs]
+                view.copy_(member.weight.detach())
+                member.weight.data = view
         self._bias: torch.Tensor | None = None
         if any(member.bias is not None for member in self.members):
             self._bias = torch.zeros(outputs, dtype=self.dtype, device=device)
@@ -136,8 +119,7 @@ class LinearGroup:
     def unpack(self) -> None:
         """Give every member memory of its own again."""
         for member in self.members:
-            if not self.quantised:
-                member.weight.data = member.weight.detach().clone(memory_format=torch.contiguous_format)
+            member.weight.data = member.weight.detach().clone(memory_format=torch.contiguous_format)
             if member.bias is not None:
                 member.bias.data = member.bias.detach().clone()
 
@@ -148,9 +130,13 @@ class LinearGroup:
             begin = end
 
     def is_packed(self) -> bool:
-        """Whether the members' weights still are the views that :meth:`_pack` made (``.to()`` makes others)."""
+        """Whether weights and biases still are the views that :meth:`_pack` made (``.to()`` makes others)."""
+        if self._bias is not None and any(
+                member.bias is not None and member.bias.data_ptr() != self._bias[rows].data_ptr()
+                for rows, member in self._rows()):
+            return False
         if self._matrix is None:
-            return True
+            return not self._adapted or self._b.device == self.members[0].weight.device
         size = self._matrix.element_size() * self._matrix.stride(0)
         return all(member.weight.data_ptr() == self._matrix.data_ptr() + rows.start * size
                    for rows, member in self._rows())
@@ -175,12 +161,7 @@ class LinearGroup:
         return torch.empty(tokens, width, dtype=self.dtype, device=self.members[0].weight.device)
 
     def weights(self) -> torch.Tensor:
-        """W [O, D]; of quantised members in memory that the next call, of whichever group, may use again."""
-        if self.quantised:
-            matrix = self._scratch(self._ends[-1], self.inputs)
-            for rows, member in self._rows():
-                member.unpack(matrix[rows])
-            return matrix
+        """W [O, D]."""
         return self.members[0].weight.detach() if self._matrix is None else self._matrix[:, :self.inputs]
 
     def forward(self, x: torch.Tensor, drop: Drop | None) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -64,13 +64,6 @@ class HostMemory:
             self._fetch(self._stack[place - 1])
         return x
 
-    def forget(self) -> None:
-        """Let go what no backward came for (a forward that failed); called between steps."""
-        for kept in self._stack:
-            kept.written.synchronize()
-            self._free[(kept.host.numel(), kept.host.dtype)].append(kept.host.flatten())
-        self._stack.clear()
-
     def _fetch(self, kept: Kept) -> None:
         kept.back = torch.empty(kept.host.shape, dtype=kept.host.dtype, device=kept.device)
         # the memory may still be in use by what was launched before

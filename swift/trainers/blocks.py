@@ -95,9 +95,8 @@ class FusedBlock(nn.Module):
                 position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None, past_key_values: Any = None,
                 **kwargs: Any) -> torch.Tensor:
         """``hidden_states`` [1, N, D] with ``documents``; anything else goes to the original."""
-        groups = self.block.qkv
         if (not self.ready or documents is None or args or past_key_values is not None
-                or hidden_states.dtype != groups.dtype):
+                or hidden_states.dtype != self.block.qkv.dtype):
             more = {'documents': documents} if documents is not None else {}
             return self.original(hidden_states, *args, position_embeddings=position_embeddings,
                                  past_key_values=past_key_values, **more, **kwargs)
@@ -118,6 +117,7 @@ class InstalledBlocks:
         self.layers = layers
         self.decoder = decoder
         self._state = _state(layers)
+        self._told = False
         for i, layer in enumerate(layers):
             decoder.layers[i] = layer
         self._groups = [group for layer in layers for group in layer.block.groups]
@@ -132,7 +132,12 @@ class InstalledBlocks:
 
     def refresh(self, *_: Any) -> None:
         """Take over adapters as they are now; runs in front of each forward of the model."""
-        ready = _state(self.layers) == self._state and all(group.is_packed() for group in self._groups)
+        packed = all(group.is_packed() for group in self._groups)
+        if not packed and not self._told:
+            self._told = True
+            logger.warning('The weights of the model were moved to other memory: its blocks are those of transformers '
+                           'from here on.')
+        ready = packed and _state(self.layers) == self._state
         for layer in self.layers:
             layer.ready = ready
         if ready:
@@ -147,18 +152,26 @@ class InstalledBlocks:
             self.decoder.layers[i] = layer.original
 
 
-def fuse_blocks(model: PreTrainedModel, typed: bool | None, *, sharded: bool) -> InstalledBlocks | None:
+def fuse_blocks(model: PreTrainedModel, typed: bool | None, *, sharded: bool,
+                computed_in: torch.dtype | None = None) -> InstalledBlocks | None:
     """Replace the blocks of a transformers model where that gives what they give; says what was decided.
 
     Args:
         model: without wrappers; adapters are inside.
         typed: ``--fused_blocks``; a reason against it is a warning when it was asked for.
         sharded: parameters are spread over processes by ZeRO-3 or FSDP.
+        computed_in: of the training, where weights may have another dtype (full training in float16); None is theirs.
     """
     if typed is False:
         return None
-    found = ('its parameters are sharded' if sharded else 'the model lies on several devices' if is_spread(model)
-             else _install(model))
+    if sharded:
+        found: InstalledBlocks | str = 'its parameters are sharded'
+    elif is_spread(model):
+        found = 'the model lies on several devices'
+    elif computed_in not in (None, model.dtype):
+        found = f'its weights are {_plain(model.dtype)} and it is computed in {_plain(computed_in)}'
+    else:
+        found = _install(model)
     if isinstance(found, InstalledBlocks):
         problem = disagreement(found)
         if problem is not None:
@@ -170,6 +183,10 @@ def fuse_blocks(model: PreTrainedModel, typed: bool | None, *, sharded: bool) ->
     logger.info('Fused blocks: %d; tried on this model, values and gradients are those of transformers.',
                 len(found.layers))
     return found
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix('torch.')
 
 
 def _install(model: PreTrainedModel) -> InstalledBlocks | str:
@@ -230,18 +247,17 @@ def _dropout(module: lora.Linear) -> float:
 
 def _member(module: nn.Module) -> Member:
     if type(module) is nn.Linear:
-        return Member(module.weight, module.bias, None, (module.out_features, module.in_features))
+        return Member(module.weight, module.bias, None)
     name, base = module.active_adapters[0], module.base_layer
     adapter = Adapter(module.lora_A[name].weight, module.lora_B[name].weight, module.scaling[name], _dropout(module))
-    return Member(base.weight, base.bias, adapter, (base.out_features, base.in_features))
+    return Member(base.weight, base.bias, adapter)
 
 
 def _block_of(layer: nn.Module, spec: BlockSpec) -> DecoderBlock:
     members = {name.rpartition('.')[2]: _member(layer.get_submodule(name)) for name in _PARTS}
-    dtype = members['q_proj'].weight.dtype
 
     def group(*names: str, extend: bool) -> LinearGroup:
-        return LinearGroup([members[name] for name in names], dtype=dtype, extend=extend)
+        return LinearGroup([members[name] for name in names], extend=extend)
 
     attention = layer.self_attn
     heads = dict(attention.named_children())

@@ -77,9 +77,10 @@ def build_trainer(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tr
         noisy_embeddings(model, base_model(model).get_input_embeddings(), train.neftune_noise_alpha)
     sharded = shards_parameters(deepspeed_config(train.deepspeed) if train.deepspeed else None) or bool(train.fsdp)
     gradients = not steps_in_backward(train.optim, optimizer_plan.settings)
-    running = as_it_is(model, train) if of_other_library else prepare(
+    optim = train.optim or default_optimizer(model, sharded=sharded)
+    running = as_it_is(train, optim) if of_other_library else prepare(
         model, train, train_rows, padding_free=padding_free, attention=attention, dtype=mixed_precision,
-        device=arguments.device, optim=train.optim or default_optimizer(model, sharded=sharded), max_length=max_length,
+        device=arguments.device, optim=optim, max_length=max_length,
         sharded=sharded, gradients=gradients, may_regroup=may_regroup)
     train = running.train
     arguments.per_device_train_batch_size = train.per_device_train_batch_size

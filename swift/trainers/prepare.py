@@ -55,11 +55,11 @@ class Running:
     in_force: tuple[str, ...]
 
 
-def as_it_is(model: nn.Module, train: TrainArgs) -> Running:
+def as_it_is(train: TrainArgs, optim: str) -> Running:
     """Of a model whose forward another library made its own: padded rows, whole logits, its own recomputing."""
     recompute = 'full' if wants_recompute(train.recompute) else 'none'
     return Running(train, False, False, None, None, False, False, recompute,
-                   ('everything of the other library', f'optimizer {train.optim}', 'batches padded'))
+                   ('everything of the other library', f'optimizer {optim}', 'batches padded'))
 
 
 def prepare(model: nn.Module, train: TrainArgs, rows: Dataset, *, padding_free: bool | None, attention: str,
@@ -79,11 +79,14 @@ def prepare(model: nn.Module, train: TrainArgs, rows: Dataset, *, padding_free: 
         gradients: there is a buffer for all gradients.
         may_regroup: nobody typed how a step is cut into micro-batches.
     """
+    if train.offload_activations and device.type != 'cuda':
+        raise UsageError(f'--offload_activations true copies between a GPU of CUDA and the host; this run is on '
+                         f'{device.type}. Leave it out.')
     bare = base_model(model)
     line = _padding_free(model, padding_free, attention, dtype, sharded=sharded, packs=packs(train))
     fused = fuse_head(bare, train.fused_loss_head, sharded=sharded)
     documents = line is not None and line.documents
-    blocks = fuse_blocks(bare, train.fused_blocks, sharded=sharded) if documents else None
+    blocks = fuse_blocks(bare, train.fused_blocks, sharded=sharded, computed_in=dtype) if documents else None
     # beside fused blocks there is nothing to win, and on a CPU its Python costs more than it saves
     adapters = None
     if blocks is None and (train.fused_lora or device.type != 'cpu'):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from swift.kernels.varlen import Documents
+from swift.llm.model.attention import see_documents
 from swift.trainers.blocks import FusedBlock, fuse_blocks
 from tests.conformance.tiny import tiny_model
 
@@ -209,6 +210,28 @@ def test_a_model_that_is_not_as_its_class_makes_it_stays_as_it_is(caplog, change
     assert not any(isinstance(module, FusedBlock) for module in model.modules())
 
 
+def test_weights_of_another_type_than_is_computed_in_stay_with_the_model(caplog):
+    """Full training in float16 keeps float32 weights under autocast: a block that leaves autocast would be float32."""
+    with caplog.at_level(logging.WARNING, logger='swift'):
+        assert fuse_blocks(model_of('llama'), True, sharded=False, computed_in=torch.float16) is None
+    assert 'its weights are float32 and it is computed in float16' in caplog.text
+
+
+def test_weights_that_were_moved_are_told_and_left_to_the_model(caplog):
+    model, rows = model_of('qwen2', ALL), line()
+    done = fuse_blocks(bare(model), True, sharded=False)
+    wanted = one_by_one(model, rows)
+    attention = done.layers[0].self_attn
+    attention.q_proj.base_layer.bias.data = attention.q_proj.base_layer.bias.data + 1
+    changed = one_by_one(model, rows)
+    assert not torch.allclose(changed, wanted)
+    with caplog.at_level(logging.WARNING, logger='swift'):
+        see_documents(bare(model))
+        for _ in range(2):
+            torch.testing.assert_close(packed(model, rows), changed, rtol=1e-4, atol=1e-4)
+    assert caplog.text.count('moved to other memory') == 1
+
+
 def test_a_wrong_result_is_found_in_the_trial(monkeypatch, caplog):
     import swift.kernels.block as block
     right = block.rms_norm
@@ -249,3 +272,13 @@ def test_what_is_saved_is_what_the_policy_says():
                 if isinstance(tensor, torch.Tensor):
                     tensors[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes() // 4
         assert sum(tensors.values()) == wanted * sum(LENGTHS), policy
+
+
+def test_offloading_without_a_gpu_is_refused():
+    from swift.llm.args.groups import TrainArgs
+    from swift.trainers.prepare import prepare
+    from swift.utils.errors import UsageError
+    with pytest.raises(UsageError, match='--offload_activations true copies between a GPU of CUDA and the host'):
+        prepare(model_of('llama'), TrainArgs(offload_activations=True), [], padding_free=None, attention='auto',
+                dtype=torch.float32, device=torch.device('cpu'), optim='adamw_torch', max_length=8, sharded=False,
+                gradients=True, may_regroup=False)

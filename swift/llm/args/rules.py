@@ -187,6 +187,14 @@ def one_way_of_sharding(args) -> str | None:
     return f'{" and ".join(ways)} exclude each other; keep one.' if len(ways) > 1 else None
 
 
+def offloading_recomputes(args) -> str | None:
+    typed = 'none' if args.train.gradient_checkpointing is False else args.train.recompute
+    if not args.train.offload_activations or typed in ('auto', 'full'):
+        return None
+    return (f'--offload_activations true keeps the inputs of blocks alone, which is --recompute full; got {typed}. '
+            'Leave one of them out.')
+
+
 def recompute_is_told_once(args) -> str | None:
     older, policy = args.train.gradient_checkpointing, args.train.recompute
     if older is None or 'recompute' not in args.explicit or policy == 'auto' or older == (policy != 'none'):
@@ -301,8 +309,8 @@ COMMON: tuple[Rule, ...] = (
 TRAINING: tuple[Rule, ...] = (
     *tuner_rules.TRAINING, *optimizing.RULES, *packing_rules.RULES,
     dataset_is_named, stream_has_an_end, streaming_val_needs_stream, resume_folder_exists, resume_switches_need_resume,
-    deepspeed_is_there, one_way_of_sharding, recompute_is_told_once, fsdp_config_is_one, scheduler_kwargs_are_a_map,
-    names_of_transformers_exist, reporters_are_installed)
+    deepspeed_is_there, one_way_of_sharding, offloading_recomputes, recompute_is_told_once, fsdp_config_is_one,
+    scheduler_kwargs_are_a_map, names_of_transformers_exist, reporters_are_installed)
 INFERENCE: tuple[Rule, ...] = (
     adapters_exist, merge_has_adapter, *tuner_rules.INFERENCE, data_args_need_checkpoint, batch_has_rows,
     beams_do_not_stream)

@@ -80,6 +80,8 @@ def test_infer_needs_no_data():
     ({'sft_type': 'prefix', 'gradient_checkpointing': True}, 'true does not work with --tuner_type prefix_tuning'),
     ({'sft_type': 'prefix', 'recompute': 'light'}, '--recompute light does not work with --tuner_type prefix_tuning'),
     ({'gradient_checkpointing': True, 'recompute': 'none'}, '--gradient_checkpointing true and --recompute none'),
+    ({'offload_activations': True, 'recompute': 'light'}, 'which is --recompute full; got light'),
+    ({'offload_activations': True, 'gradient_checkpointing': False}, 'which is --recompute full; got none'),
     ({'gradient_checkpointing': False, 'recompute': 'light'}, '--gradient_checkpointing false and --recompute light'),
     ({'sft_type': 'prefix', 'exclude_modules': ['q_proj']}, '--exclude_modules is about modules with an adapter'),
     ({'sft_type': 'longlora', 'attn_impl': 'eager'}, '--attn_impl eager does not go with --tuner_type longlora'),
